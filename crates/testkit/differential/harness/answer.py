@@ -1,0 +1,147 @@
+"""Answers as text: what a program observed, without what varies from run to run.
+
+An answer is JSON. Two engines agree when the text of their answers is equal, so that `1` and `1.0`
+differ as they do for a user. Values are written thus:
+
+| value            | in the answer                                  |
+|------------------|------------------------------------------------|
+| float            | shortest text that reads back; NaN and infinities as strings |
+| decimal          | string, trailing zeros kept                    |
+| timestamp, date  | ISO 8601 in UTC / as is                        |
+| interval         | string `<n> days, h:mm:ss` as Python prints it |
+| bytes            | `0x` and hex digits                            |
+| top-level row    | list, because names may repeat                 |
+| struct           | object, or list of pairs when names repeat     |
+| map              | list of [key, value], ordered by key           |
+| path, uuid, #id  | `<scratch>`, `<data>`, `<uuid>`, `#id`         |
+"""
+
+import datetime
+import decimal
+import json
+import math
+import re
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_EXPRESSION_ID = re.compile(r"#\d+L?\b")
+_LINE_WIDTH = 110
+
+
+def value(v):
+    """One cell of a row."""
+    if v is None or isinstance(v, (bool, int, str)):
+        return v
+    if isinstance(v, float):
+        return v if math.isfinite(v) else repr(v)
+    if isinstance(v, decimal.Decimal):
+        return format(v, "f")
+    if isinstance(v, (datetime.datetime, datetime.date)):
+        return v.isoformat()
+    if isinstance(v, datetime.timedelta):
+        return str(v)
+    if isinstance(v, (bytes, bytearray)):
+        return "0x" + bytes(v).hex()
+    if hasattr(v, "__fields__"):
+        names = list(v.__fields__)
+        if len(set(names)) == len(names):
+            return {n: value(x) for n, x in zip(names, v)}
+        return [[n, value(x)] for n, x in zip(names, v)]
+    if isinstance(v, dict):
+        return sorted(([value(k), value(x)] for k, x in v.items()), key=_order)
+    if isinstance(v, (list, tuple)):
+        return [value(x) for x in v]
+    raise TypeError(f"no way to write a {type(v).__name__} into an answer: {v!r}")
+
+
+def rows(collected, *, ordered: bool = False):
+    """Rows as lists; sorted by their text unless the program defines their order."""
+    listed = [[value(x) for x in row] for row in collected]
+    return listed if ordered else sorted(listed, key=_order)
+
+
+def added(before, after):
+    """The rows of `after` beyond those of `before`, counting repetitions."""
+    rest = list(after)
+    for row in before:
+        if row in rest:
+            rest.remove(row)
+    return rest
+
+
+def _order(item) -> str:
+    return json.dumps(item, ensure_ascii=False, sort_keys=True)
+
+
+def schema(struct_type, *, nullability: bool = False):
+    """A schema as `name type` lines; with `nullability`, ` not null` where Spark says so."""
+    return [f"{f.name} {_type(f.dataType, nullability)}{_null(f.nullable, nullability)}" for f in struct_type.fields]
+
+
+def _null(nullable: bool, shown: bool) -> str:
+    return "" if nullable or not shown else " not null"
+
+
+def _type(t, shown: bool) -> str:
+    kind = t.typeName() if hasattr(t, "typeName") else ""
+    if kind == "array":
+        return f"array<{_type(t.elementType, shown)}{_null(t.containsNull, shown)}>"
+    if kind == "map":
+        entry = f"{_type(t.valueType, shown)}{_null(t.valueContainsNull, shown)}"
+        return f"map<{_type(t.keyType, shown)}, {entry}>"
+    if kind == "struct":
+        return f"struct<{', '.join(schema(t, nullability=shown))}>"
+    return t.simpleString()
+
+
+def error(e: BaseException):
+    """An error as the user can tell it: exception class, condition, SQLSTATE and parameters.
+
+    Without a condition (Java's own exceptions, `require`) the first line of the text stands in.
+    """
+    described = {"exception": type(e).__name__}
+    condition = _ask(e, "getCondition")
+    if condition is None:
+        described["message"] = (str(e).strip().splitlines() or [""])[0]
+        return described
+    described["condition"] = condition
+    described["sqlState"] = _ask(e, "getSqlState")
+    parameters = dict(_ask(e, "getMessageParameters") or {})
+    if condition == "STREAM_FAILED":
+        parameters = {"message": parameters.get("message", "").splitlines()[:1]}
+    described["parameters"] = parameters
+    return described
+
+
+def _ask(e, method: str):
+    try:
+        return getattr(e, method)()
+    except Exception:  # an exception of Python's own has no such method
+        return None
+
+
+def stable(answer, replacements: dict[str, str]):
+    """`answer` with paths, uuids and expression ids replaced, in keys and values alike."""
+    if isinstance(answer, str):
+        for literal, name in replacements.items():
+            answer = answer.replace(literal, name)
+        return _EXPRESSION_ID.sub("#id", _UUID.sub("<uuid>", answer))
+    if isinstance(answer, dict):
+        return {stable(k, replacements): stable(v, replacements) for k, v in answer.items()}
+    if isinstance(answer, (list, tuple)):
+        return [stable(v, replacements) for v in answer]
+    return answer
+
+
+def dump(answer, indent: int = 0) -> str:
+    """JSON that reads and diffs well: whatever fits on a line stays on one, keys keep their order."""
+    flat = json.dumps(answer, ensure_ascii=False)
+    if not isinstance(answer, (dict, list)) or not answer or len(flat) + indent <= _LINE_WIDTH:
+        return flat
+    pad = "  " * (indent // 2 + 1)
+    if isinstance(answer, dict):
+        items = [f"{pad}{json.dumps(str(k), ensure_ascii=False)}: {dump(v, indent + 2)}" for k, v in answer.items()]
+        opening, closing = "{", "}"
+    else:
+        items = [f"{pad}{dump(v, indent + 2)}" for v in answer]
+        opening, closing = "[", "]"
+    return f"{opening}\n" + ",\n".join(items) + f"\n{'  ' * (indent // 2)}{closing}"

@@ -1,0 +1,66 @@
+"""Driving a streaming query one step at a time, so that its answer does not depend on timing.
+
+A step writes one file into each input directory it names and waits with `processAllAvailable` until
+the query has nothing left to do, no-data batches included. What the step did is then read from the
+memory sink (the rows that were not there before) and from the progress of the batches it ran.
+Progress entries without an `addBatch` duration are idle reports, not batches, and are left out.
+"""
+
+import json
+
+from harness import answer
+
+
+def batches(query, seen: set):
+    """Summaries of the batches that ran since the last call; `seen` remembers their ids."""
+    summaries = []
+    for progress in query.recentProgress:
+        document = json.loads(progress.json) if hasattr(progress, "json") else dict(progress)
+        if "addBatch" not in document.get("durationMs", {}) or document["batchId"] in seen:
+            continue
+        seen.add(document["batchId"])
+        summaries.append(summary(document))
+    return summaries
+
+
+def summary(progress: dict):
+    """What of a progress document does not depend on the machine: counts, watermark, state."""
+    told = {"batch": progress["batchId"], "input": input_rows(progress)}
+    event_time = progress.get("eventTime") or {}
+    if "watermark" in event_time:
+        told["watermark"] = event_time["watermark"]
+    if "max" in event_time:
+        told["eventTime"] = f"{event_time['min']} .. {event_time['max']} avg {event_time['avg']}"
+    operators = progress.get("stateOperators") or []
+    if operators:
+        told["state"] = [
+            f"{o['operatorName']} total={o['numRowsTotal']} updated={o['numRowsUpdated']}"
+            f" removed={o['numRowsRemoved']} late={o['numRowsDroppedByWatermark']}"
+            for o in operators
+        ]
+    return told
+
+
+def input_rows(progress: dict) -> int:
+    return progress.get("numInputRows", sum(s["numInputRows"] for s in progress["sources"]))
+
+
+def ends(progress: dict):
+    """Sources and sink of a progress document: descriptions, offsets, row counts."""
+    return {
+        "sources": [
+            {k: _offset(s.get(k)) for k in ("description", "startOffset", "endOffset", "numInputRows")}
+            for s in progress["sources"]
+        ],
+        "sink": {k: progress["sink"].get(k) for k in ("description", "numOutputRows")},
+    }
+
+
+def _offset(v):
+    """Offsets arrive as JSON or as text holding JSON, depending on the client."""
+    if isinstance(v, str) and v[:1] in "{[0123456789":
+        try:
+            return json.loads(v)
+        except ValueError:
+            return v
+    return v

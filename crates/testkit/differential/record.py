@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Runs cases on real Spark and writes down what it answers, one file per topic.
+
+    python record.py --master 'local[2]'            # everything
+    python record.py --only 'watermark.*'           # replaces these answers only
+
+Needs classic PySpark of the version to record (`pip install pyspark==4.3.0`) and a JVM. Answers go
+to `answers/spark-<version>/`; answers of cases that no longer exist are dropped with a full run.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+
+from harness import answer, execution, registry
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--master", default="local[2]")
+    arguments.add_argument("--only", help="globs over case ids, topics or names, comma separated")
+    arguments.add_argument("--timeout", type=float, default=90.0, help="seconds per case")
+    chosen = arguments.parse_args()
+
+    execution.in_utc()
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    cases = registry.load(chosen.only)
+    spark = oracle(chosen.master)
+    folder = registry.SUITE / "answers" / f"spark-{spark.version}"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    recorded, failed = {}, []
+    for case in cases:
+        outcome = execution.run(case, spark.newSession, timeout_seconds=chosen.timeout)
+        print(f"{case.id:60} {outcome.seconds:6.1f} s{'' if outcome.failure is None else '  FAILED'}", flush=True)
+        if outcome.failure is None:
+            recorded.setdefault(case.topic, {})[case.name] = outcome.answer
+        else:
+            failed.append(case.id)
+            print(outcome.failure, flush=True)
+    for topic, answers in recorded.items():
+        write(folder / f"{topic}.json", topic, answers)
+    print(f"{sum(map(len, recorded.values()))} recorded, {len(failed)} failed")
+    sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def oracle(master: str):
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master(master).appName("differential")
+    for key, setting in {
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
+        "spark.sql.warehouse.dir": str(execution.Path(execution.tempfile.mkdtemp()) / "warehouse"),
+    }.items():
+        builder = builder.config(key, setting)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("OFF")
+    logging.disable(logging.CRITICAL)  # classic PySpark logs every analysis error, with its Java stack
+    return spark
+
+
+def write(path, topic: str, answers: dict) -> None:
+    """Merges `answers` into the topic's file, in the order the cases are written in."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    known.update(answers)
+    order = [c.name for c in registry.load() if c.topic == topic]
+    path.write_text(answer.dump({name: known[name] for name in order if name in known}) + "\n")
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # a timed-out case's thread would keep the interpreter

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Runs the cases through Spark Connect and compares with what real Spark answered.
+
+    python replay.py --remote sc://127.0.0.1:15002
+    python replay.py --remote sc://127.0.0.1:15002 --only 'watermark.*' --json report.json
+
+Needs `pyspark-client` only. Prints a unified diff per differing case and ends with
+`N passed, N failed`; the exit code is 1 when a case differs, 2 when there is nothing to compare.
+"""
+
+import argparse
+import difflib
+import json
+import os
+import sys
+from pathlib import Path
+
+from harness import answer, execution, registry
+
+SETTINGS = {"spark.sql.shuffle.partitions": "2", "spark.sql.session.timeZone": "UTC"}
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--remote", default=os.environ.get("SPARK_REMOTE"))
+    arguments.add_argument("--answers", type=Path, default=latest_answers(), help="folder of recorded answers")
+    arguments.add_argument("--only", help="globs over case ids, topics or names, comma separated")
+    arguments.add_argument("--timeout", type=float, help="seconds per case (default: the case's own)")
+    arguments.add_argument("--json", type=Path, help="where to write a machine-readable report")
+    arguments.add_argument("--diff-lines", type=int, default=60, help="lines of a diff to print")
+    chosen = arguments.parse_args()
+    if chosen.remote is None:
+        arguments.error("--remote or SPARK_REMOTE must name the server, for example sc://127.0.0.1:15002")
+
+    execution.in_utc()
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    expected = {p.stem: json.loads(p.read_text()) for p in sorted(chosen.answers.glob("*.json"))}
+    cases = registry.load(chosen.only)
+    report = [replay(case, expected, chosen) for case in cases]
+    for entry in report:
+        for line in entry["diff"][: chosen.diff_lines]:
+            print(line)
+        if len(entry["diff"]) > chosen.diff_lines:
+            print(f"... {len(entry['diff']) - chosen.diff_lines} more lines")
+    passed = sum(entry["passed"] for entry in report)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(report, indent=1) + "\n")
+    for entry in report:
+        if not entry["passed"]:
+            print(f"failed: {entry['case']}  ({entry['equal']} of {entry['answers']} answers equal)")
+    print(f"{passed} passed, {len(report) - passed} failed")
+    if not report:
+        return 2
+    return 0 if passed == len(report) else 1
+
+
+def latest_answers() -> Path:
+    folders = sorted((registry.SUITE / "answers").glob("spark-*"))
+    return folders[-1] if folders else registry.SUITE / "answers"
+
+
+def replay(case, expected: dict, chosen) -> dict:
+    """Runs one case; the report entry holds its diff (empty when it passed)."""
+    wanted = expected.get(case.topic, {}).get(case.name)
+    outcome = execution.run(case, lambda: connect(chosen.remote), timeout_seconds=chosen.timeout)
+    entry = {"case": case.id, "seconds": round(outcome.seconds, 2), "passed": False, "diff": []}
+    entry["equal"], entry["answers"] = agreement(wanted, outcome.answer)
+    if case.name not in expected.get(case.topic, {}):
+        entry["diff"] = [f"--- {case.id}: no recorded answer; run record.py"]
+    elif outcome.failure is not None:
+        entry["diff"] = [f"--- {case.id}: the program failed"] + outcome.failure.splitlines()
+    else:
+        theirs, ours = answer.dump(wanted).splitlines(), answer.dump(outcome.answer).splitlines()
+        entry["passed"] = theirs == ours
+        entry["diff"] = list(difflib.unified_diff(theirs, ours, f"{case.id} (Spark)", f"{case.id} (here)", lineterm="", n=2))
+    print(f"{'ok  ' if entry['passed'] else 'FAIL'} {case.id:60} {outcome.seconds:6.1f} s", flush=True)
+    return entry
+
+
+def agreement(wanted, got) -> tuple[int, int]:
+    """How many of a case's top-level answers are equal: a case that asks thirty questions and
+    misses one should not look like one that fails outright."""
+    if isinstance(wanted, dict):
+        got = got if isinstance(got, dict) else {}
+        return sum(k in got and answer.dump(got[k]) == answer.dump(v) for k, v in wanted.items()), len(wanted)
+    return int(answer.dump(wanted) == answer.dump(got)), 1
+
+
+def connect(remote: str):
+    from pyspark.sql.connect.session import SparkSession
+
+    builder = SparkSession.builder.remote(remote)
+    for key, setting in SETTINGS.items():
+        builder = builder.config(key, setting)
+    return builder.create()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # a timed-out case's thread would keep the interpreter
