@@ -1,1 +1,34 @@
-//! placeholder
+//! Keyed state of stateful operators: versioned, columnar, durable.
+//!
+//! A query keeps state per (operator, partition, store). Micro-batch N reads version N and its commit
+//! writes version N+1; every version of the last hundred batches can be loaded again. The contract is
+//! [`StateStore`]: Arrow batches of keys in, Arrow batches of values out.
+//!
+//! The provider that ships here is the columnar log ([`ColumnarLogProvider`]): the batch of keys that a
+//! commit changed is at once the piece of memory that look-ups read and the changelog file on disk.
+//!
+//! ```text
+//!   key ──encode──► hash index ──► slot ──► (segment, row)
+//!                                              │
+//!        segments: immutable RecordBatches, one per commit until they are merged
+//!        ┌──────────┐┌────┐┌────┐
+//!        │ snapshot ││ +1 ││ +2 │ ...   == 40.snapshot, 41.delta, 42.delta
+//!        └──────────┘└────┘└────┘
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`store`] | the contract |
+//! | [`registry`] | which stores are loaded in this process, one owner at a time, maintenance |
+//! | `columnar` | the columnar log: index, segments, undo, compaction |
+//! | `format` | bytes of delta and snapshot files (`docs/formats/state.md`) |
+//! | `schema` | types that state can hold and how they are compared |
+//! | [`hash`] | Spark's `hash()` and `xxhash64()`, which place keys in partitions |
+mod error;
+pub mod store;
+
+pub use error::StateError;
+pub use store::{
+    CommitSummary, DEFAULT_STORE, PrefixMatches, Result, SnapshotTask, StateLookup, StateMetrics,
+    StateSchema, StateStore, StateStoreId, StateStoreProvider, StateStoreProviderRef,
+};
