@@ -8,8 +8,9 @@ EVENT = "ts timestamp, k string, v int"
 
 
 def at(minute: str, k: str = "a", v: int = 1):
-    """An event on 2024-01-01 at `HH:MM` or `HH:MM:SS[.fff]`."""
-    return {"ts": f"2024-01-01T{minute}Z", "k": k, "v": v}
+    """An event on 2024-01-01 at `HH:MM` or `HH:MM:SS[.fff]` (the JSON reader wants seconds)."""
+    time = minute if minute.count(":") == 2 else f"{minute}:00"
+    return {"ts": f"2024-01-01T{time}Z", "k": k, "v": v}
 
 
 def windowed(env, delay: str | None, length: str = "10 minutes", *, extra=()):
@@ -97,6 +98,13 @@ def null_event_time_grouped_by_itself(spark, env):
     counted = env.events(EVENT).withWatermark("ts", "10 minutes").groupBy("ts").count()
     steps = [[{"k": "a", "v": 1}, at("10:01")], [{"ts": None, "k": "a"}], [at("10:30")], [at("10:40:00.001")]]
     return env.run_stream(counted, "append", steps)
+
+
+@case
+def a_batch_of_only_null_event_times(spark, env):
+    """A time without seconds does not parse and reads as NULL; progress then reports 1970."""
+    step = [{"ts": "2024-01-01T10:01Z", "k": "a"}]
+    return env.run_stream(windowed(env, "10 minutes"), "append", [step, [at("10:30")], step])
 
 
 @case

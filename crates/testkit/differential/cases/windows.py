@@ -110,7 +110,7 @@ def chained_windows(spark, env):
     small = events.groupBy(window("ts", "10 minutes")).count()
     large = small.groupBy(window(window_time("window"), "1 hour")).sum("count") \
         .select("window.start", col("sum(count)").alias("n"))
-    at = lambda t: {"ts": f"2024-01-01T{t}Z", "k": "a"}
+    at = lambda t: {"ts": f"2024-01-01T{t}:00Z", "k": "a"}
     return env.run_stream(large, "append", [[at("10:01"), at("10:15")], [at("10:59")], [at("11:06")], [at("12:30")]])
 
 
@@ -119,6 +119,6 @@ def sessions_in_a_stream(spark, env):
     events = env.events("ts timestamp, k string").withWatermark("ts", "10 minutes")
     counted = events.groupBy("k", session_window("ts", "5 minutes")).count() \
         .select("k", "session_window.start", "session_window.end", "count")
-    at = lambda k, t: {"ts": f"2024-01-01T{t}Z", "k": k}
+    at = lambda k, t: {"ts": f"2024-01-01T{t}:00Z", "k": k}
     return env.run_stream(counted, "append", [
         [at("a", "10:00"), at("a", "10:04"), at("b", "10:00")], [at("a", "10:08"), at("b", "10:20")], [at("a", "10:40")], [at("b", "11:00")]])

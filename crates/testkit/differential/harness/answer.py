@@ -108,7 +108,7 @@ def error(e: BaseException):
     parameters = dict(_ask(e, "getMessageParameters") or {})
     if condition == "STREAM_FAILED":
         parameters = {"message": parameters.get("message", "").splitlines()[:1]}
-    described["parameters"] = parameters
+    described["parameters"] = dict(sorted(parameters.items()))
     return described
 
 

@@ -23,21 +23,20 @@ def batches(query, seen: set):
     return summaries
 
 
-def summary(progress: dict):
-    """What of a progress document does not depend on the machine: counts, watermark, state."""
-    told = {"batch": progress["batchId"], "input": input_rows(progress)}
+def summary(progress: dict) -> str:
+    """A line with what of a progress document does not depend on the machine: counts, watermark,
+    the state of each stateful operator (the last in the plan first)."""
+    told = f"batch {progress['batchId']}: {input_rows(progress)} rows"
     event_time = progress.get("eventTime") or {}
     if "watermark" in event_time:
-        told["watermark"] = event_time["watermark"]
+        told += f", watermark {event_time['watermark']}"
     if "max" in event_time:
-        told["eventTime"] = f"{event_time['min']} .. {event_time['max']} avg {event_time['avg']}"
-    operators = progress.get("stateOperators") or []
-    if operators:
-        told["state"] = [
-            f"{o['operatorName']} total={o['numRowsTotal']} updated={o['numRowsUpdated']}"
-            f" removed={o['numRowsRemoved']} late={o['numRowsDroppedByWatermark']}"
-            for o in operators
-        ]
+        told += f", seen {event_time['min']} .. {event_time['max']} avg {event_time['avg']}"
+    for o in progress.get("stateOperators") or []:
+        told += (
+            f"; {o['operatorName']} total {o['numRowsTotal']} updated {o['numRowsUpdated']}"
+            f" removed {o['numRowsRemoved']} late {o['numRowsDroppedByWatermark']}"
+        )
     return told
 
 
