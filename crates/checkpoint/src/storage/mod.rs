@@ -6,10 +6,22 @@
 //! can see, whatever happens to the process or the machine in between.
 //!
 //! Paths are relative to the storage's root, use `/` on every platform and never start or end with one.
+mod faulty;
+mod local;
+mod object;
+mod open;
+
 use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use self::{
+    faulty::FaultyStorage,
+    local::LocalStorage,
+    object::ObjectStorage,
+    open::{open, open_with, subdir},
+};
 
 /// One file as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
