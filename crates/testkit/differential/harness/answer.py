@@ -93,23 +93,59 @@ def _type(t, shown: bool) -> str:
     return t.simpleString()
 
 
+# What the Connect client has an exception class for; it reports every other as `UnknownException`.
+_CONNECT_CLASSES = {
+    "AnalysisException", "ArithmeticException", "ArrayIndexOutOfBoundsException", "DateTimeException",
+    "IllegalArgumentException", "NumberFormatException", "ParseException", "PythonException",
+    "QueryExecutionException", "SparkException", "SparkNoSuchElementException", "SparkRuntimeException",
+    "SparkUpgradeException", "StreamingQueryException", "UnsupportedOperationException",
+}
+
+
 def error(e: BaseException):
     """An error as the user can tell it: exception class, condition, SQLSTATE and parameters.
 
-    Without a condition (Java's own exceptions, `require`) the first line of the text stands in.
+    The text is told (its first line) where parameters do not determine it: without a condition, and
+    for Spark's `_LEGACY_ERROR_TEMP_` conditions.
     """
-    described = {"exception": type(e).__name__}
-    condition = _ask(e, "getCondition")
-    if condition is None:
-        described["message"] = (str(e).strip().splitlines() or [""])[0]
-        return described
-    described["condition"] = condition
-    described["sqlState"] = _ask(e, "getSqlState")
-    parameters = dict(_ask(e, "getMessageParameters") or {})
-    if condition == "STREAM_FAILED":
-        parameters = {"message": parameters.get("message", "").splitlines()[:1]}
-    described["parameters"] = dict(sorted(parameters.items()))
+    java = getattr(e, "java_exception", None)
+    name = type(e).__name__
+    if java is not None:  # classic PySpark wraps only some Java classes, Connect names a few more
+        name = _known_class(java) or "UnknownException"
+        condition, state, parameters = _of_java(java)
+        text = java.getMessage() or ""
+    else:
+        condition, state = _ask(e, "getCondition"), _ask(e, "getSqlState")
+        parameters, text = _ask(e, "getMessageParameters"), str(e)
+    described = {"exception": name}
+    if condition is not None:
+        parameters = dict(parameters or {})
+        if condition == "STREAM_FAILED":
+            parameters = {"message": parameters.get("message", "").splitlines()[:1]}
+        described["condition"] = condition
+        described["sqlState"] = state
+        described["parameters"] = dict(sorted(parameters.items()))
+    if condition is None or condition.startswith("_LEGACY_ERROR_TEMP_"):
+        line = (text.strip().splitlines() or [""])[0]
+        described["message"] = re.sub(r"^\[_LEGACY_ERROR_TEMP_\d+\] ", "", line)
     return described
+
+
+def _known_class(java):
+    """The nearest class of the hierarchy that the Connect client knows by name, if any."""
+    known = java.getClass()
+    while known is not None:
+        if known.getSimpleName() in _CONNECT_CLASSES:
+            return known.getSimpleName()
+        known = known.getSuperclass()
+    return None
+
+
+def _of_java(java):
+    try:
+        return java.getCondition(), java.getSqlState(), dict(java.getMessageParameters())
+    except Exception:  # not a SparkThrowable
+        return None, None, None
 
 
 def _ask(e, method: str):
