@@ -132,6 +132,13 @@ pub enum StateError {
         #[source]
         source: StorageError,
     },
+    /// The checkpoint's state folder cannot be listed.
+    #[error("cannot list the state stores: {source}")]
+    Listing {
+        /// The storage's own error.
+        #[source]
+        source: StorageError,
+    },
     /// Arrow refused an operation.
     #[error("state operation failed: {0}")]
     Arrow(#[from] ArrowError),

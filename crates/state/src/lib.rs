@@ -24,10 +24,17 @@
 //! | `format` | bytes of delta and snapshot files (`docs/formats/state.md`) |
 //! | `schema` | types that state can hold and how they are compared |
 //! | [`hash`] | Spark's `hash()` and `xxhash64()`, which place keys in partitions |
+mod columnar;
 mod error;
+mod format;
+pub mod registry;
+mod schema;
 pub mod store;
 
+pub use columnar::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock};
 pub use error::StateError;
+pub use format::StateCompression;
+pub use registry::{MaintenanceSummary, RegistryMetrics, StateRegistry, StateStoreGuard};
 pub use store::{
     CommitSummary, DEFAULT_STORE, PrefixMatches, Result, SnapshotTask, StateLookup, StateMetrics,
     StateSchema, StateStore, StateStoreId, StateStoreProvider, StateStoreProviderRef,

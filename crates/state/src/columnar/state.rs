@@ -1,0 +1,716 @@
+//! The state in memory: what look-ups read, what a batch changes, and how changes are undone or sealed.
+//!
+//! Everything here is synchronous and knows no files. The store around it turns [`Changes`] into a
+//! changelog file and back; loading a version is applying its files' changes in order, so recovery runs
+//! through the same code as the batches did.
+//!
+//! ```text
+//!   sealed segments          open segments          undo list
+//!   (committed rows)         (this batch's puts)    (slot, former location), once per changed key
+//!        ▲                        ▲
+//!        └──── slot.location ─────┘
+//!
+//!   rollback: locations back from the undo list, open segments dropped
+//!   seal:     newest rows of the open segments become one sealed segment, deleted keys leave the index
+//! ```
+//!
+//! Nothing committed is destroyed before `seal`: a deleted key keeps its slot (with no location), an
+//! overwritten row keeps its segment, an evicted bucket keeps its members.
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
+    buffer::{NullBuffer, ScalarBuffer},
+    datatypes::{DataType, Int64Type, TimestampMicrosecondType},
+};
+
+use super::{
+    buckets::EventTimeBuckets,
+    index::{KeyIndex, Location, NO_SLOT, SlotId},
+    keys::{EncodedKeys, KeyEncoder},
+    prefix::PrefixIndex,
+    segment::{Segment, Segments, batch_of},
+};
+use crate::{
+    PrefixMatches, Result, StateError, StateLookup, StateStoreId,
+    schema::{StorageSchema, conform, describe, same_types},
+};
+
+/// Rows per batch that `evict` and `prefix_scan` build at once.
+const GATHER_ROWS: usize = 1 << 16;
+
+/// What one commit changed: the content of a changelog file. To be applied in this order: evict, delete,
+/// put.
+#[derive(Debug, Clone)]
+pub(crate) struct Changes {
+    /// Everything with an event time up to this one is gone, except what `upserts` brings.
+    pub(crate) evicted_through: Option<i64>,
+    /// Keys removed one by one; storage key columns.
+    pub(crate) tombstones: RecordBatch,
+    /// Keys written, with their newest value, each once; storage entry columns.
+    pub(crate) upserts: RecordBatch,
+}
+
+/// The changes of the running batch, ready to be written and then sealed.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) changes: Changes,
+    /// Slots of the rows of `changes.upserts`.
+    slots: Vec<SlotId>,
+    /// The open segment that is `changes.upserts` already, row for row.
+    intact: Option<u32>,
+}
+
+/// The keys of the last `get`: a `put` of the same arrays need not look them up again.
+#[derive(Debug, Default)]
+struct Asked {
+    columns: Vec<ArrayRef>,
+    normalized: Vec<ArrayRef>,
+    keys: EncodedKeys,
+    slots: Vec<SlotId>,
+    valid: bool,
+}
+
+/// State of one store in memory.
+#[derive(Debug)]
+pub(super) struct ColumnarState {
+    // Constant
+    id: StateStoreId,
+    pub(super) schema: StorageSchema,
+    encoder: KeyEncoder,
+
+    // Committed and uncommitted
+    pub(super) index: KeyIndex,
+    pub(super) segments: Segments,
+    buckets: Option<EventTimeBuckets>,
+    prefixes: Option<PrefixIndex>,
+    live_keys: u64,
+
+    // The running batch
+    open: Vec<u32>,
+    undo: Vec<(SlotId, Location)>,
+    evicted_through: Option<i64>,
+    committed_keys: u64,
+    asked: Asked,
+}
+
+impl ColumnarState {
+    pub(super) fn try_new(id: StateStoreId, schema: StorageSchema) -> Result<Self> {
+        let prefix = schema.asked.prefix;
+        Ok(Self {
+            id,
+            encoder: KeyEncoder::try_new(&schema, schema.key_columns())?,
+            index: KeyIndex::default(),
+            segments: Segments::default(),
+            buckets: schema.asked.event_time.map(|_| EventTimeBuckets::default()),
+            prefixes: (prefix > 0)
+                .then(|| PrefixIndex::try_new(&schema))
+                .transpose()?,
+            live_keys: 0,
+            open: Vec::new(),
+            undo: Vec::new(),
+            evicted_through: None,
+            committed_keys: 0,
+            asked: Asked::default(),
+            schema,
+        })
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        !self.undo.is_empty() || self.evicted_through.is_some() || !self.open.is_empty()
+    }
+
+    pub(super) fn num_keys(&self) -> u64 {
+        self.live_keys
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.index.memory()
+            + self.segments.memory()
+            + self.buckets.as_ref().map_or(0, EventTimeBuckets::memory)
+            + self.prefixes.as_ref().map_or(0, PrefixIndex::memory)
+            + self.undo.capacity() * size_of::<(SlotId, Location)>()
+            + self.asked.keys.memory()
+            + self.asked.slots.capacity() * size_of::<SlotId>()
+    }
+
+    pub(super) fn get(&mut self, keys: &RecordBatch) -> Result<StateLookup> {
+        self.look_up(keys)?;
+        let locations: Vec<Location> = self.asked.slots.iter().map(|s| self.locate(*s)).collect();
+        let found = BooleanArray::from_iter(locations.iter().map(|at| Some(!at.is_none())));
+        let columns = self.schema.key_columns()..self.schema.entry.fields().len();
+        let values = self
+            .segments
+            .gather(&locations, columns, &self.schema.value)?;
+        let values = hand_out(values, &self.schema.value_out)?;
+        Ok(StateLookup { found, values })
+    }
+
+    pub(super) fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
+        let schema = &self.schema;
+        if !same_types(&schema.value, values.schema_ref()) {
+            let (expected, found) = (describe(&schema.asked.value), describe(values.schema_ref()));
+            let store = self.id.clone();
+            return Err(StateError::WrongColumns {
+                store,
+                part: "value",
+                expected,
+                found,
+            });
+        }
+        if keys.num_rows() != values.num_rows() {
+            return Err(StateError::WrongColumns {
+                store: self.id.clone(),
+                part: "value",
+                expected: format!("{} rows, as many as keys", keys.num_rows()),
+                found: format!("{} rows", values.num_rows()),
+            });
+        }
+        if !self.asked_for(keys) {
+            self.look_up(keys)?;
+        }
+        if keys.num_rows() == 0 {
+            return Ok(());
+        }
+        let asked = std::mem::take(&mut self.asked);
+        let done = self.put_asked(&asked, values);
+        self.asked = Asked {
+            keys: asked.keys,
+            slots: asked.slots,
+            ..Asked::default()
+        };
+        done
+    }
+
+    /// Writes the entries of already looked-up keys.
+    fn put_asked(&mut self, asked: &Asked, values: &RecordBatch) -> Result<()> {
+        let event_times = self
+            .schema
+            .asked
+            .event_time
+            .and_then(|column| EventTimes::of(asked.normalized.get(column)?));
+        let mut columns = asked.normalized.clone();
+        for (column, field) in values.columns().iter().zip(self.schema.value.fields()) {
+            columns.push(conform(column, field.data_type())?);
+        }
+        let entries = batch_of(&self.schema.entry, columns, values.num_rows())?;
+
+        let absent = asked.slots.iter().filter(|slot| **slot == NO_SLOT).count();
+        self.index.reserve(absent);
+        if let Some(prefixes) = self.prefixes.as_mut().filter(|_| absent > 0) {
+            prefixes.begin_insert(&asked.normalized, asked.keys.len())?;
+        }
+        let mut slots = Vec::with_capacity(asked.slots.len());
+        for (row, known) in asked.slots.iter().enumerate() {
+            slots.push(match *known {
+                NO_SLOT => self.add_key(asked, row, event_times.as_ref())?,
+                slot => slot,
+            });
+        }
+        let segment = self.segments.add(Segment::new(entries, slots.clone()));
+        self.open.push(segment);
+        for (row, slot) in slots.into_iter().enumerate() {
+            let former = self.change(
+                slot,
+                Location {
+                    segment,
+                    row: row as u32,
+                },
+            );
+            match former.is_none() {
+                true => self.live_keys += 1,
+                false => self.segments.clear(former),
+            }
+        }
+        Ok(())
+    }
+
+    /// The slot of a key that was absent when it was looked up; an earlier row may have added it since.
+    fn add_key(
+        &mut self,
+        asked: &Asked,
+        row: usize,
+        event_times: Option<&EventTimes>,
+    ) -> Result<SlotId> {
+        let (tag, key) = asked.keys.key(row);
+        let known = self.index.find(tag, key);
+        if known != NO_SLOT {
+            return Ok(known);
+        }
+        let slot = self
+            .index
+            .insert(tag, key)
+            .ok_or_else(|| StateError::Full {
+                store: self.id.clone(),
+                what: "keys",
+                limit: u64::from(NO_SLOT),
+            })?;
+        // In the undo list from birth, so that a put that fails later leaves nothing behind a rollback.
+        self.change(slot, Location::NONE);
+        if let Some(buckets) = &mut self.buckets {
+            buckets.insert(slot, event_times.and_then(|times| times.get(row)));
+        }
+        if let Some(prefixes) = &mut self.prefixes {
+            prefixes.insert(slot, row, &self.index);
+        }
+        Ok(slot)
+    }
+
+    pub(super) fn delete(&mut self, keys: &RecordBatch) -> Result<u64> {
+        self.look_up(keys)?;
+        let slots = std::mem::take(&mut self.asked.slots);
+        let removed = slots
+            .iter()
+            .map(|slot| u64::from(self.drop_row(*slot)))
+            .sum();
+        self.asked.slots = slots;
+        self.asked.valid = false;
+        Ok(removed)
+    }
+
+    /// The slots that `evict(threshold)` would remove.
+    pub(super) fn expired(&self, operation: &'static str, threshold: i64) -> Result<Vec<SlotId>> {
+        let Some(buckets) = &self.buckets else {
+            let store = self.id.clone();
+            return Err(StateError::NotSupported {
+                store,
+                operation,
+                needs: "an event-time column",
+            });
+        };
+        Ok(buckets
+            .expired(threshold)
+            .filter(|slot| !self.locate(*slot).is_none())
+            .collect())
+    }
+
+    pub(super) fn evict(&mut self, threshold: i64) -> Result<Vec<RecordBatch>> {
+        let slots = self.expired("evict", threshold)?;
+        let batches = slots
+            .chunks(GATHER_ROWS)
+            .map(|slots| self.entries_of(slots));
+        let batches = batches.collect::<Result<Vec<_>>>()?;
+        self.drop_expired(&slots, threshold);
+        Ok(batches)
+    }
+
+    /// Removes slots found by `expired`.
+    pub(super) fn drop_expired(&mut self, slots: &[SlotId], threshold: i64) {
+        for slot in slots {
+            self.drop_row(*slot);
+        }
+        if !slots.is_empty() {
+            self.evicted_through = self.evicted_through.max(Some(threshold));
+        }
+    }
+
+    /// As `evict`, for a key column that has no buckets: looks at every entry. Changelogs written when
+    /// the query had a watermark on that column need it.
+    fn evict_by_scan(&mut self, column: usize, threshold: i64) -> Result<()> {
+        let mut expired = Vec::new();
+        for (_, segment) in self.segments.iter() {
+            let times = segment
+                .entries
+                .columns()
+                .get(column)
+                .and_then(EventTimes::of);
+            let Some(times) = times else {
+                return Err(StateError::InvalidSchema {
+                    reason: format!("key column {column} is not an event time"),
+                });
+            };
+            let rows = segment.live.iter().filter_map(|row| {
+                let time = times.get(row as usize)?;
+                (time <= threshold).then(|| segment.slots.get(row as usize).copied())?
+            });
+            expired.extend(rows);
+        }
+        for slot in expired {
+            self.drop_row(slot);
+        }
+        Ok(())
+    }
+
+    pub(super) fn scan(&self) -> Result<Vec<RecordBatch>> {
+        let live = self
+            .segments
+            .iter()
+            .filter(|(_, segment)| segment.live.count() > 0);
+        live.map(|(_, segment)| hand_out(segment.live_entries()?, &self.schema.entry_out))
+            .collect()
+    }
+
+    pub(super) fn prefix_scan(&mut self, prefixes: &RecordBatch) -> Result<PrefixMatches> {
+        let Some(index) = &mut self.prefixes else {
+            return Err(StateError::NotSupported {
+                store: self.id.clone(),
+                operation: "prefix_scan",
+                needs: "prefix columns",
+            });
+        };
+        let wanted = self
+            .schema
+            .key
+            .project(&Vec::from_iter(0..self.schema.asked.prefix))?;
+        let columns = stored_columns(&self.id, "prefix", prefixes, &wanted)?;
+        let (mut asked, mut slots) = (Vec::new(), Vec::new());
+        index.find(columns, prefixes.num_rows(), &self.index, |row, slot| {
+            if !self.index.location(slot).is_none() {
+                asked.push(row);
+                slots.push(slot);
+            }
+        })?;
+        let entries = self.entries_of(&slots)?;
+        Ok(PrefixMatches {
+            asked: UInt32Array::from(asked),
+            entries,
+        })
+    }
+
+    /// Forgets everything since the last seal.
+    pub(super) fn rollback(&mut self) {
+        for id in std::mem::take(&mut self.open) {
+            self.segments.remove(id);
+        }
+        for (slot, former) in std::mem::take(&mut self.undo).into_iter().rev() {
+            self.index.set_location(slot, former);
+            self.index.clear_dirty(slot);
+            match former.is_none() {
+                true => self.forget_key(slot),
+                false => self.segments.restore(former),
+            }
+        }
+        self.evicted_through = None;
+        self.live_keys = self.committed_keys;
+        self.asked = Asked::default();
+    }
+
+    /// The running batch's changes, one row per changed key.
+    pub(super) fn prepare(&self) -> Result<Prepared> {
+        let intact = match self.open.as_slice() {
+            [only] => self
+                .segments
+                .get(*only)
+                .filter(|s| s.is_compact())
+                .map(|s| (*only, s)),
+            _ => None,
+        };
+        let (upserts, slots) = match intact {
+            Some((_, segment)) => (segment.entries.clone(), segment.slots.clone()),
+            None => self.merge_live(&self.open)?,
+        };
+        let dropped = self.undo.iter().filter(|(slot, former)| {
+            let covered = match (self.evicted_through, &self.buckets) {
+                (Some(through), Some(buckets)) => buckets
+                    .event_time(*slot)
+                    .is_some_and(|time| time <= through),
+                _ => false,
+            };
+            !former.is_none() && self.locate(*slot).is_none() && !covered
+        });
+        let dropped: Vec<Location> = dropped.map(|(_, former)| *former).collect();
+        let keys = 0..self.schema.key_columns();
+        let tombstones = self.segments.gather(&dropped, keys, &self.schema.key)?;
+        let changes = Changes {
+            evicted_through: self.evicted_through,
+            tombstones,
+            upserts,
+        };
+        Ok(Prepared {
+            changes,
+            slots,
+            intact: intact.map(|(id, _)| id),
+        })
+    }
+
+    /// Number of keys written and removed by the running batch.
+    pub(super) fn change_counts(&self) -> (u64, u64) {
+        self.undo
+            .iter()
+            .fold((0, 0), |(updated, removed), (slot, former)| {
+                match (self.locate(*slot).is_none(), former.is_none()) {
+                    (false, _) => (updated + 1, removed),
+                    (true, false) => (updated, removed + 1),
+                    (true, true) => (updated, removed),
+                }
+            })
+    }
+
+    /// Makes the prepared changes the committed state.
+    pub(super) fn seal(&mut self, prepared: Prepared) {
+        let open = std::mem::take(&mut self.open);
+        match prepared.intact {
+            Some(_) => {}
+            None => {
+                open.into_iter()
+                    .for_each(|id| drop(self.segments.remove(id)));
+                self.install(prepared.changes.upserts, prepared.slots);
+            }
+        }
+        self.settle();
+    }
+
+    /// Makes locations as they are the committed ones.
+    fn settle(&mut self) {
+        let undo = std::mem::take(&mut self.undo);
+        // Whole buckets first: what they held is then in no bucket, and forgetting it is cheaper.
+        if let (Some(through), Some(buckets)) = (self.evicted_through.take(), &mut self.buckets) {
+            let mut revived = Vec::new();
+            while let Some((event_time, slots)) = buckets.pop_expired(through) {
+                let alive = slots
+                    .into_iter()
+                    .filter(|s| !self.index.location(*s).is_none());
+                revived.extend(alive.map(|slot| (slot, event_time)));
+            }
+            for (slot, event_time) in revived {
+                buckets.insert(slot, Some(event_time));
+            }
+        }
+        for (slot, _) in &undo {
+            self.index.clear_dirty(*slot);
+            if self.index.location(*slot).is_none() {
+                self.forget_key(*slot);
+            }
+        }
+        self.reuse_undo(undo);
+        self.committed_keys = self.live_keys;
+        self.asked.columns.clear();
+        self.asked.normalized.clear();
+        self.asked.valid = false;
+        if self.asked.keys.memory() > SCRATCH_KEPT {
+            self.asked = Asked::default();
+        }
+        self.index.shrink();
+    }
+
+    /// Applies a file's content to the sealed state, and seals it. `evicted` is a threshold and the key
+    /// column it was meant for.
+    pub(super) fn apply(
+        &mut self,
+        evicted: Option<(i64, usize)>,
+        tombstones: &[RecordBatch],
+        upserts: &[RecordBatch],
+    ) -> Result<()> {
+        if let Some((through, column)) = evicted {
+            if self.buckets.is_some() && self.schema.asked.event_time == Some(column) {
+                let slots = self.expired("evict", through)?;
+                self.drop_expired(&slots, through);
+            } else {
+                self.evict_by_scan(column, through)?;
+            }
+        }
+        for keys in tombstones {
+            self.delete(keys)?;
+        }
+        let (keys, values): (Vec<usize>, Vec<usize>) =
+            (0..self.schema.entry.fields().len()).partition(|c| *c < self.schema.key_columns());
+        for entries in upserts {
+            self.put(&entries.project(&keys)?, &entries.project(&values)?)?;
+        }
+        self.seal_loaded();
+        Ok(())
+    }
+
+    /// Seals without merging: what files hold is one row per key and batches of a good size.
+    fn seal_loaded(&mut self) {
+        self.open.clear();
+        self.settle();
+    }
+
+    /// Adds a sealed segment whose rows are the newest of their slots.
+    pub(super) fn install(&mut self, entries: RecordBatch, slots: Vec<SlotId>) {
+        if slots.is_empty() {
+            return;
+        }
+        let id = self.segments.add(Segment::new(entries, slots));
+        let slots = self
+            .segments
+            .get(id)
+            .map_or(&[][..], |segment| &segment.slots);
+        for (row, slot) in slots.iter().enumerate() {
+            self.index.set_location(
+                *slot,
+                Location {
+                    segment: id,
+                    row: row as u32,
+                },
+            );
+        }
+    }
+
+    /// The live rows of some segments in one batch, with their slots.
+    pub(super) fn merge_live(&self, segments: &[u32]) -> Result<(RecordBatch, Vec<SlotId>)> {
+        let (mut locations, mut slots) = (Vec::new(), Vec::new());
+        for id in segments {
+            let Some(segment) = self.segments.get(*id) else {
+                continue;
+            };
+            for row in segment.live.iter() {
+                locations.push(Location { segment: *id, row });
+                slots.extend(segment.slots.get(row as usize));
+            }
+        }
+        let columns = 0..self.schema.entry.fields().len();
+        Ok((
+            self.segments
+                .copy(&locations, columns, &self.schema.entry)?,
+            slots,
+        ))
+    }
+
+    fn entries_of(&self, slots: &[SlotId]) -> Result<RecordBatch> {
+        let locations: Vec<Location> = slots.iter().map(|slot| self.locate(*slot)).collect();
+        let columns = 0..self.schema.entry.fields().len();
+        let entries = self
+            .segments
+            .gather(&locations, columns, &self.schema.entry)?;
+        hand_out(entries, &self.schema.entry_out)
+    }
+
+    fn locate(&self, slot: SlotId) -> Location {
+        if slot == NO_SLOT {
+            Location::NONE
+        } else {
+            self.index.location(slot)
+        }
+    }
+
+    /// Moves a key's newest row, remembering the committed one; returns where it was.
+    fn change(&mut self, slot: SlotId, to: Location) -> Location {
+        let (former, first) = self.index.change(slot, to);
+        if first {
+            self.undo.push((slot, former));
+        }
+        former
+    }
+
+    /// Takes a key's row away; whether there was one.
+    fn drop_row(&mut self, slot: SlotId) -> bool {
+        if self.locate(slot).is_none() {
+            return false;
+        }
+        let former = self.change(slot, Location::NONE);
+        self.segments.clear(former);
+        self.live_keys -= 1;
+        true
+    }
+
+    /// Removes a key without a row from index, buckets and prefixes.
+    fn forget_key(&mut self, slot: SlotId) {
+        if let Some(buckets) = &mut self.buckets {
+            buckets.remove(slot);
+        }
+        if let Some(prefixes) = &mut self.prefixes {
+            prefixes.remove(slot);
+        }
+        self.index.remove(slot);
+    }
+
+    fn reuse_undo(&mut self, mut undo: Vec<(SlotId, Location)>) {
+        if undo.capacity() * size_of::<(SlotId, Location)>() <= SCRATCH_KEPT {
+            undo.clear();
+            self.undo = undo;
+        }
+    }
+
+    fn asked_for(&self, keys: &RecordBatch) -> bool {
+        let Asked {
+            columns,
+            slots,
+            valid,
+            ..
+        } = &self.asked;
+        *valid
+            && slots.len() == keys.num_rows()
+            && columns.len() == keys.num_columns()
+            && columns
+                .iter()
+                .zip(keys.columns())
+                .all(|(a, b)| std::sync::Arc::ptr_eq(a, b))
+    }
+
+    /// Fills `asked` with the slots of the keys.
+    fn look_up(&mut self, keys: &RecordBatch) -> Result<()> {
+        self.asked.valid = false;
+        let columns = stored_columns(&self.id, "key", keys, &self.schema.key)?;
+        let normalized = self.encoder.normalize(columns)?;
+        self.encoder
+            .encode(&normalized, keys.num_rows(), &mut self.asked.keys)?;
+        let Asked {
+            keys: encoded,
+            slots,
+            ..
+        } = &mut self.asked;
+        slots.clear();
+        slots.extend((0..encoded.len()).map(|i| {
+            let (tag, key) = encoded.key(i);
+            self.index.find(tag, key)
+        }));
+        self.asked.columns = keys.columns().to_vec();
+        self.asked.normalized = normalized;
+        self.asked.valid = true;
+        Ok(())
+    }
+}
+
+/// Scratch space kept between batches, in bytes; more is given back.
+const SCRATCH_KEPT: usize = 16 << 20;
+
+/// Values of an event-time column.
+struct EventTimes {
+    values: ScalarBuffer<i64>,
+    nulls: Option<NullBuffer>,
+}
+
+impl EventTimes {
+    fn of(column: &ArrayRef) -> Option<Self> {
+        let values = match column.data_type() {
+            DataType::Int64 => column.as_primitive::<Int64Type>().values().clone(),
+            DataType::Timestamp(_, _) => column
+                .as_primitive_opt::<TimestampMicrosecondType>()?
+                .values()
+                .clone(),
+            _ => return None,
+        };
+        Some(Self {
+            values,
+            nulls: column.nulls().cloned(),
+        })
+    }
+
+    fn get(&self, row: usize) -> Option<i64> {
+        let valid = self.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+        valid.then(|| self.values.get(row).copied())?
+    }
+}
+
+/// The columns of a caller's batch in the layout in which they are kept.
+fn stored_columns(
+    store: &StateStoreId,
+    part: &'static str,
+    batch: &RecordBatch,
+    wanted: &arrow::datatypes::Schema,
+) -> Result<Vec<ArrayRef>> {
+    if !same_types(wanted, batch.schema_ref()) {
+        return Err(StateError::WrongColumns {
+            store: store.clone(),
+            part,
+            expected: describe(wanted),
+            found: describe(batch.schema_ref()),
+        });
+    }
+    let columns = batch.columns().iter().zip(wanted.fields());
+    columns
+        .map(|(column, field)| conform(column, field.data_type()))
+        .collect()
+}
+
+/// A kept batch in the layout that the operator asked for.
+fn hand_out(batch: RecordBatch, schema: &arrow::datatypes::SchemaRef) -> Result<RecordBatch> {
+    if batch.schema_ref() == schema {
+        return Ok(batch);
+    }
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns
+        .map(|(c, f)| conform(c, f.data_type()))
+        .collect::<Result<Vec<_>>>()?;
+    batch_of(schema, columns, batch.num_rows())
+}
