@@ -35,7 +35,7 @@ use bytes::Bytes;
 
 use crate::{
     StateStoreId,
-    columnar::state::Changes,
+    columnar::changes::Changes,
     schema::{StorageSchema, fingerprint},
 };
 

@@ -242,8 +242,9 @@ pub trait SnapshotTask: Send + fmt::Debug {
     /// The version captured.
     fn version(&self) -> u64;
 
-    /// Writes the snapshot file and returns its size in bytes. Dropping the future midway, or an error,
-    /// leaves a store that loads from older files.
+    /// Writes the snapshot file and returns its size in bytes; 0 when another run of the batch has made
+    /// the version anew since the capture, so that there is nothing to write. Dropping the future midway,
+    /// or an error, leaves a store that loads from older files.
     async fn write(self: Box<Self>) -> Result<u64>;
 }
 

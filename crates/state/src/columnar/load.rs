@@ -3,6 +3,8 @@
 //! The newest usable snapshot up to the version, then the deltas after it. A snapshot is a convenience: one
 //! that is damaged, or that belongs to another history, is passed over for an older one. A delta is the
 //! record itself: when one is damaged or missing the version is lost, and the error says which file.
+use std::collections::BTreeSet;
+
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -28,6 +30,8 @@ pub(super) struct Loaded {
     pub(super) lineage: Lineage,
     /// The snapshot it was built on; 0 when there was none.
     pub(super) snapshot: u64,
+    /// Snapshots of later versions, left by a history that is about to be written anew.
+    pub(super) superseded: BTreeSet<u64>,
 }
 
 /// A load in progress.
@@ -44,23 +48,15 @@ pub(super) async fn load(
     schema: &StorageSchema,
     version: u64,
 ) -> Result<Loaded> {
+    let listing = files.list().await?;
+    let snapshots = listing.snapshots.iter().copied();
+    let superseded = snapshots.filter(|snapshot| *snapshot > version).collect();
     if version == 0 {
         let state = ColumnarState::try_new(files.id.clone(), schema.clone())?;
-        return Ok(Loaded {
-            state,
-            lineage: 0,
-            snapshot: 0,
-        });
+        return Ok(Loaded { state, lineage: 0, snapshot: 0, superseded });
     }
-    let listing = files.list().await?;
-    Loader {
-        files,
-        schema,
-        version,
-        listing,
-    }
-    .run()
-    .await
+    let loaded = Loader { files, schema, version, listing }.run().await?;
+    Ok(Loaded { superseded, ..loaded })
 }
 
 impl Loader<'_> {
@@ -135,11 +131,7 @@ impl Loader<'_> {
             self.apply(&mut state, delta)?;
         }
         state.compact_fully()?;
-        Ok(Loaded {
-            state,
-            lineage,
-            snapshot: base,
-        })
+        Ok(Loaded { state, lineage, snapshot: base, superseded: BTreeSet::new() })
     }
 
     /// A snapshot must stem from the delta of its version, where that is still there and whole.

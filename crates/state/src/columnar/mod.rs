@@ -1,6 +1,7 @@
 //! The columnar log.
 mod arena;
 mod buckets;
+pub(crate) mod changes;
 mod compaction;
 mod index;
 mod keys;
@@ -9,7 +10,7 @@ mod prefix;
 mod provider;
 mod segment;
 mod snapshot;
-pub(crate) mod state;
+mod state;
 mod store;
 
 pub use provider::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock};

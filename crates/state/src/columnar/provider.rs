@@ -119,6 +119,10 @@ impl StoreFiles {
         self.options.faults.hit(point).map_err(|e| self.failed(e))
     }
 
+    pub(super) async fn delete_file(&self, kind: FileKind, version: u64) -> Result<()> {
+        self.delete(vec![(kind, version)]).await.map(drop)
+    }
+
     pub(super) async fn list(&self) -> Result<Listing> {
         let files = self
             .storage
@@ -264,13 +268,7 @@ impl StateStoreProvider for ColumnarLogProvider {
         let files = self.files(id);
         let schema = StorageSchema::try_new(schema)?;
         let loaded = load(&files, &schema, version).await?;
-        let store = ColumnarLogStore::new(
-            files,
-            loaded.state,
-            version,
-            loaded.lineage,
-            loaded.snapshot,
-        );
+        let store = ColumnarLogStore::new(files, version, loaded);
         Ok(Box::new(store))
     }
 

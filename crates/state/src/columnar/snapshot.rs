@@ -15,7 +15,7 @@ use millstream_checkpoint::fault::FaultPoint;
 use super::{provider::StoreFiles, segment::batch_of};
 use crate::{
     Result, SnapshotTask,
-    format::{self, Content, FileKind, Lineage},
+    format::{self, Content, FileKind, Lineage, next_lineage},
     schema::StorageSchema,
 };
 
@@ -94,6 +94,17 @@ impl CapturedVersion {
         Ok(chunks.collect())
     }
 
+    /// Whether the version's delta is still the one that this state came from. Another run of the batch
+    /// may have replaced it since the capture.
+    async fn is_current(&self) -> Result<bool> {
+        let Some(bytes) = self.files.get(FileKind::Delta, self.version).await? else {
+            return Ok(false);
+        };
+        let delta = format::decode(&bytes, FileKind::Delta, self.version, &self.files.id);
+        Ok(delta.is_ok_and(|d| next_lineage(d.lineage, d.checksum) == self.lineage))
+    }
+
+    /// Writes the file and returns its size, 0 when there is no point in writing it any more.
     async fn write_file(&self) -> Result<u64> {
         let batches = self.batches()?;
         let content = Content {
@@ -106,6 +117,9 @@ impl CapturedVersion {
         };
         let compression = self.files.options.compression;
         let encoded = format::encode(&self.files.id, &self.schema, &content, compression)?;
+        if !self.is_current().await? {
+            return Ok(0);
+        }
         self.files.hit(FaultPoint::SnapshotWrite)?;
         let bytes = encoded.bytes.len() as u64;
         self.files
@@ -123,9 +137,9 @@ impl SnapshotTask for CapturedVersion {
 
     async fn write(self: Box<Self>) -> Result<u64> {
         let bytes = self.write_file().await?;
-        self.progress
-            .written
-            .fetch_max(self.version, Ordering::Relaxed);
+        if bytes > 0 {
+            self.progress.written.fetch_max(self.version, Ordering::Relaxed);
+        }
         Ok(bytes)
     }
 }

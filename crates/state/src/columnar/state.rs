@@ -1,8 +1,8 @@
-//! The state in memory: what look-ups read, what a batch changes, and how changes are undone or sealed.
+//! The state in memory: what look-ups read and what a batch changes.
 //!
-//! Everything here is synchronous and knows no files. The store around it turns [`Changes`] into a
-//! changelog file and back; loading a version is applying its files' changes in order, so recovery runs
-//! through the same code as the batches did.
+//! Everything here is synchronous and knows no files. The store around it turns the running batch's
+//! changes (`changes`) into a file and back; loading a version is applying its files in order, so recovery
+//! runs through the same code as the batches did.
 //!
 //! ```text
 //!   sealed segments          open segments          undo list
@@ -37,59 +37,37 @@ use crate::{
 /// Rows per batch that `evict` and `prefix_scan` build at once.
 const GATHER_ROWS: usize = 1 << 16;
 
-/// What one commit changed: the content of a changelog file. To be applied in this order: evict, delete,
-/// put.
-#[derive(Debug, Clone)]
-pub(crate) struct Changes {
-    /// Everything with an event time up to this one is gone, except what `upserts` brings.
-    pub(crate) evicted_through: Option<i64>,
-    /// Keys removed one by one; storage key columns.
-    pub(crate) tombstones: RecordBatch,
-    /// Keys written, with their newest value, each once; storage entry columns.
-    pub(crate) upserts: RecordBatch,
-}
-
-/// The changes of the running batch, ready to be written and then sealed.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) changes: Changes,
-    /// Slots of the rows of `changes.upserts`.
-    slots: Vec<SlotId>,
-    /// The open segment that is `changes.upserts` already, row for row.
-    intact: Option<u32>,
-}
-
 /// The keys of the last `get`: a `put` of the same arrays need not look them up again.
 #[derive(Debug, Default)]
-struct Asked {
-    columns: Vec<ArrayRef>,
-    normalized: Vec<ArrayRef>,
-    keys: EncodedKeys,
-    slots: Vec<SlotId>,
-    valid: bool,
+pub(super) struct Asked {
+    pub(super) columns: Vec<ArrayRef>,
+    pub(super) normalized: Vec<ArrayRef>,
+    pub(super) keys: EncodedKeys,
+    pub(super) slots: Vec<SlotId>,
+    pub(super) valid: bool,
 }
 
 /// State of one store in memory.
 #[derive(Debug)]
 pub(super) struct ColumnarState {
     // Constant
-    id: StateStoreId,
+    pub(super) id: StateStoreId,
     pub(super) schema: StorageSchema,
-    encoder: KeyEncoder,
+    pub(super) encoder: KeyEncoder,
 
     // Committed and uncommitted
     pub(super) index: KeyIndex,
     pub(super) segments: Segments,
-    buckets: Option<EventTimeBuckets>,
-    prefixes: Option<PrefixIndex>,
-    live_keys: u64,
+    pub(super) buckets: Option<EventTimeBuckets>,
+    pub(super) prefixes: Option<PrefixIndex>,
+    pub(super) live_keys: u64,
 
     // The running batch
-    open: Vec<u32>,
-    undo: Vec<(SlotId, Location)>,
-    evicted_through: Option<i64>,
-    committed_keys: u64,
-    asked: Asked,
+    pub(super) open: Vec<u32>,
+    pub(super) undo: Vec<(SlotId, Location)>,
+    pub(super) evicted_through: Option<i64>,
+    pub(super) committed_keys: u64,
+    pub(super) asked: Asked,
 }
 
 impl ColumnarState {
@@ -304,7 +282,7 @@ impl ColumnarState {
 
     /// As `evict`, for a key column that has no buckets: looks at every entry. Changelogs written when
     /// the query had a watermark on that column need it.
-    fn evict_by_scan(&mut self, column: usize, threshold: i64) -> Result<()> {
+    pub(super) fn evict_by_scan(&mut self, column: usize, threshold: i64) -> Result<()> {
         let mut expired = Vec::new();
         for (_, segment) in self.segments.iter() {
             let times = segment
@@ -365,198 +343,7 @@ impl ColumnarState {
         })
     }
 
-    /// Forgets everything since the last seal.
-    pub(super) fn rollback(&mut self) {
-        for id in std::mem::take(&mut self.open) {
-            self.segments.remove(id);
-        }
-        for (slot, former) in std::mem::take(&mut self.undo).into_iter().rev() {
-            self.index.set_location(slot, former);
-            self.index.clear_dirty(slot);
-            match former.is_none() {
-                true => self.forget_key(slot),
-                false => self.segments.restore(former),
-            }
-        }
-        self.evicted_through = None;
-        self.live_keys = self.committed_keys;
-        self.asked = Asked::default();
-    }
-
-    /// The running batch's changes, one row per changed key.
-    pub(super) fn prepare(&self) -> Result<Prepared> {
-        let intact = match self.open.as_slice() {
-            [only] => self
-                .segments
-                .get(*only)
-                .filter(|s| s.is_compact())
-                .map(|s| (*only, s)),
-            _ => None,
-        };
-        let (upserts, slots) = match intact {
-            Some((_, segment)) => (segment.entries.clone(), segment.slots.clone()),
-            None => self.merge_live(&self.open)?,
-        };
-        let dropped = self.undo.iter().filter(|(slot, former)| {
-            let covered = match (self.evicted_through, &self.buckets) {
-                (Some(through), Some(buckets)) => buckets
-                    .event_time(*slot)
-                    .is_some_and(|time| time <= through),
-                _ => false,
-            };
-            !former.is_none() && self.locate(*slot).is_none() && !covered
-        });
-        let dropped: Vec<Location> = dropped.map(|(_, former)| *former).collect();
-        let keys = 0..self.schema.key_columns();
-        let tombstones = self.segments.gather(&dropped, keys, &self.schema.key)?;
-        let changes = Changes {
-            evicted_through: self.evicted_through,
-            tombstones,
-            upserts,
-        };
-        Ok(Prepared {
-            changes,
-            slots,
-            intact: intact.map(|(id, _)| id),
-        })
-    }
-
-    /// Number of keys written and removed by the running batch.
-    pub(super) fn change_counts(&self) -> (u64, u64) {
-        self.undo
-            .iter()
-            .fold((0, 0), |(updated, removed), (slot, former)| {
-                match (self.locate(*slot).is_none(), former.is_none()) {
-                    (false, _) => (updated + 1, removed),
-                    (true, false) => (updated, removed + 1),
-                    (true, true) => (updated, removed),
-                }
-            })
-    }
-
-    /// Makes the prepared changes the committed state.
-    pub(super) fn seal(&mut self, prepared: Prepared) {
-        let open = std::mem::take(&mut self.open);
-        match prepared.intact {
-            Some(_) => {}
-            None => {
-                open.into_iter()
-                    .for_each(|id| drop(self.segments.remove(id)));
-                self.install(prepared.changes.upserts, prepared.slots);
-            }
-        }
-        self.settle();
-    }
-
-    /// Makes locations as they are the committed ones.
-    fn settle(&mut self) {
-        let undo = std::mem::take(&mut self.undo);
-        // Whole buckets first: what they held is then in no bucket, and forgetting it is cheaper.
-        if let (Some(through), Some(buckets)) = (self.evicted_through.take(), &mut self.buckets) {
-            let mut revived = Vec::new();
-            while let Some((event_time, slots)) = buckets.pop_expired(through) {
-                let alive = slots
-                    .into_iter()
-                    .filter(|s| !self.index.location(*s).is_none());
-                revived.extend(alive.map(|slot| (slot, event_time)));
-            }
-            for (slot, event_time) in revived {
-                buckets.insert(slot, Some(event_time));
-            }
-        }
-        for (slot, _) in &undo {
-            self.index.clear_dirty(*slot);
-            if self.index.location(*slot).is_none() {
-                self.forget_key(*slot);
-            }
-        }
-        self.reuse_undo(undo);
-        self.committed_keys = self.live_keys;
-        self.asked.columns.clear();
-        self.asked.normalized.clear();
-        self.asked.valid = false;
-        if self.asked.keys.memory() > SCRATCH_KEPT {
-            self.asked = Asked::default();
-        }
-        self.index.shrink();
-    }
-
-    /// Applies a file's content to the sealed state, and seals it. `evicted` is a threshold and the key
-    /// column it was meant for.
-    pub(super) fn apply(
-        &mut self,
-        evicted: Option<(i64, usize)>,
-        tombstones: &[RecordBatch],
-        upserts: &[RecordBatch],
-    ) -> Result<()> {
-        if let Some((through, column)) = evicted {
-            if self.buckets.is_some() && self.schema.asked.event_time == Some(column) {
-                let slots = self.expired("evict", through)?;
-                self.drop_expired(&slots, through);
-            } else {
-                self.evict_by_scan(column, through)?;
-            }
-        }
-        for keys in tombstones {
-            self.delete(keys)?;
-        }
-        let (keys, values): (Vec<usize>, Vec<usize>) =
-            (0..self.schema.entry.fields().len()).partition(|c| *c < self.schema.key_columns());
-        for entries in upserts {
-            self.put(&entries.project(&keys)?, &entries.project(&values)?)?;
-        }
-        self.seal_loaded();
-        Ok(())
-    }
-
-    /// Seals without merging: what files hold is one row per key and batches of a good size.
-    fn seal_loaded(&mut self) {
-        self.open.clear();
-        self.settle();
-    }
-
-    /// Adds a sealed segment whose rows are the newest of their slots.
-    pub(super) fn install(&mut self, entries: RecordBatch, slots: Vec<SlotId>) {
-        if slots.is_empty() {
-            return;
-        }
-        let id = self.segments.add(Segment::new(entries, slots));
-        let slots = self
-            .segments
-            .get(id)
-            .map_or(&[][..], |segment| &segment.slots);
-        for (row, slot) in slots.iter().enumerate() {
-            self.index.set_location(
-                *slot,
-                Location {
-                    segment: id,
-                    row: row as u32,
-                },
-            );
-        }
-    }
-
-    /// The live rows of some segments in one batch, with their slots.
-    pub(super) fn merge_live(&self, segments: &[u32]) -> Result<(RecordBatch, Vec<SlotId>)> {
-        let (mut locations, mut slots) = (Vec::new(), Vec::new());
-        for id in segments {
-            let Some(segment) = self.segments.get(*id) else {
-                continue;
-            };
-            for row in segment.live.iter() {
-                locations.push(Location { segment: *id, row });
-                slots.extend(segment.slots.get(row as usize));
-            }
-        }
-        let columns = 0..self.schema.entry.fields().len();
-        Ok((
-            self.segments
-                .copy(&locations, columns, &self.schema.entry)?,
-            slots,
-        ))
-    }
-
-    fn entries_of(&self, slots: &[SlotId]) -> Result<RecordBatch> {
+    pub(super) fn entries_of(&self, slots: &[SlotId]) -> Result<RecordBatch> {
         let locations: Vec<Location> = slots.iter().map(|slot| self.locate(*slot)).collect();
         let columns = 0..self.schema.entry.fields().len();
         let entries = self
@@ -565,7 +352,7 @@ impl ColumnarState {
         hand_out(entries, &self.schema.entry_out)
     }
 
-    fn locate(&self, slot: SlotId) -> Location {
+    pub(super) fn locate(&self, slot: SlotId) -> Location {
         if slot == NO_SLOT {
             Location::NONE
         } else {
@@ -574,7 +361,7 @@ impl ColumnarState {
     }
 
     /// Moves a key's newest row, remembering the committed one; returns where it was.
-    fn change(&mut self, slot: SlotId, to: Location) -> Location {
+    pub(super) fn change(&mut self, slot: SlotId, to: Location) -> Location {
         let (former, first) = self.index.change(slot, to);
         if first {
             self.undo.push((slot, former));
@@ -583,7 +370,7 @@ impl ColumnarState {
     }
 
     /// Takes a key's row away; whether there was one.
-    fn drop_row(&mut self, slot: SlotId) -> bool {
+    pub(super) fn drop_row(&mut self, slot: SlotId) -> bool {
         if self.locate(slot).is_none() {
             return false;
         }
@@ -594,7 +381,7 @@ impl ColumnarState {
     }
 
     /// Removes a key without a row from index, buckets and prefixes.
-    fn forget_key(&mut self, slot: SlotId) {
+    pub(super) fn forget_key(&mut self, slot: SlotId) {
         if let Some(buckets) = &mut self.buckets {
             buckets.remove(slot);
         }
@@ -602,13 +389,6 @@ impl ColumnarState {
             prefixes.remove(slot);
         }
         self.index.remove(slot);
-    }
-
-    fn reuse_undo(&mut self, mut undo: Vec<(SlotId, Location)>) {
-        if undo.capacity() * size_of::<(SlotId, Location)>() <= SCRATCH_KEPT {
-            undo.clear();
-            self.undo = undo;
-        }
     }
 
     fn asked_for(&self, keys: &RecordBatch) -> bool {
@@ -650,9 +430,6 @@ impl ColumnarState {
         Ok(())
     }
 }
-
-/// Scratch space kept between batches, in bytes; more is given back.
-const SCRATCH_KEPT: usize = 16 << 20;
 
 /// Values of an event-time column.
 struct EventTimes {

@@ -1,11 +1,13 @@
 //! The store: the state in memory, and the changelog file that makes a batch of changes durable.
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use bytes::Bytes;
 use millstream_checkpoint::fault::FaultPoint;
 
 use super::{
+    load::Loaded,
     provider::StoreFiles,
     snapshot::{CapturedVersion, SnapshotProgress},
     state::ColumnarState,
@@ -24,24 +26,27 @@ pub(super) struct ColumnarLogStore {
     version: u64,
     lineage: Lineage,
     snapshots: Arc<SnapshotProgress>,
+    /// Snapshots of later versions by another history, to be deleted when their version comes.
+    superseded: BTreeSet<u64>,
 }
 
 impl ColumnarLogStore {
-    pub(super) fn new(
-        files: StoreFiles,
-        state: ColumnarState,
-        version: u64,
-        lineage: Lineage,
-        newest_snapshot: u64,
-    ) -> Self {
-        let snapshots = SnapshotProgress::new(newest_snapshot);
-        Self {
-            files,
-            state,
-            version,
-            lineage,
-            snapshots,
+    pub(super) fn new(files: StoreFiles, version: u64, loaded: Loaded) -> Self {
+        let Loaded { state, lineage, snapshot, superseded } = loaded;
+        let snapshots = SnapshotProgress::new(snapshot);
+        Self { files, state, version, lineage, snapshots, superseded }
+    }
+
+    /// Makes the delta of `version` durable.
+    async fn write_delta(&mut self, version: u64, bytes: Bytes) -> Result<()> {
+        self.files.hit(FaultPoint::BeforeStateCommit)?;
+        if self.superseded.contains(&version) {
+            // It shows the version as another run of the batch made it.
+            self.files.delete_file(FileKind::Snapshot, version).await?;
+            self.superseded.remove(&version);
         }
+        self.files.put(FileKind::Delta, version, bytes).await?;
+        self.files.hit(FaultPoint::MidStateCommit)
     }
 }
 
@@ -95,11 +100,7 @@ impl StateStore for ColumnarLogStore {
         let encoded = format::encode(&self.files.id, &self.state.schema, &content, compression)?;
         let bytes_written = encoded.bytes.len() as u64;
 
-        self.files.hit(FaultPoint::BeforeStateCommit)?;
-        self.files
-            .put(FileKind::Delta, version, encoded.bytes)
-            .await?;
-        self.files.hit(FaultPoint::MidStateCommit)?;
+        self.write_delta(version, encoded.bytes).await?;
 
         // No await from here on: a cancelled commit has either not sealed or is done.
         self.state.seal(prepared);
