@@ -24,9 +24,11 @@ use std::{fmt::Debug, io::Write, path::PathBuf, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use async_trait::async_trait;
-use chrono_tz::Tz;
+
 use datafusion::execution::SendableRecordBatchStream;
 use object_store::{ObjectStore, path::Path};
+
+use crate::datetime::Zone;
 
 mod error;
 mod options;
@@ -38,7 +40,7 @@ pub use options::Options;
 #[derive(Debug, Clone, PartialEq)]
 pub struct FormatSettings {
     /// `spark.sql.session.timeZone`.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
     /// `spark.sql.caseSensitive`.
     pub case_sensitive: bool,
     /// `spark.sql.columnNameOfCorruptRecord`.
@@ -72,7 +74,7 @@ pub struct FormatSettings {
 impl Default for FormatSettings {
     fn default() -> Self {
         Self {
-            time_zone: Tz::UTC,
+            time_zone: Zone::UTC,
             case_sensitive: false,
             column_name_of_corrupt_record: "_corrupt_record".to_owned(),
             infer_timestamp_ntz: false,
