@@ -25,18 +25,16 @@
 //! A compacted record is written like any other, in one piece; the records it replaces are deleted
 //! later, when they are older than the clean-up delay, and never those of the last
 //! `min_batches_to_retain` batches. A reader that finds a record deleted under its hands lists again.
-use std::{
-    collections::{BTreeSet, VecDeque},
-    fmt,
-    num::NonZeroU64,
-    ops::RangeInclusive,
-};
+mod index;
+
+use std::{fmt, num::NonZeroU64, ops::RangeInclusive};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Mutex;
 
+use self::index::{Index, interval, is_compaction};
 use crate::{
     BatchId, CheckpointError, FaultPoint, Faults, LogKind,
     entry::{EntryError, as_text, split_version},
@@ -114,49 +112,6 @@ pub struct CompactLog<T> {
     index: Mutex<Index<T>>,
 }
 
-/// What is known to be on disk.
-#[derive(Debug)]
-struct Index<T> {
-    interval: NonZeroU64,
-    compacts: BTreeSet<BatchId>,
-    deltas: BTreeSet<BatchId>,
-    recent: VecDeque<(BatchId, Vec<T>)>,
-    /// Before this time there is nothing old enough to delete.
-    next_cleanup_ms: i64,
-}
-
-impl<T> Index<T> {
-    fn latest(&self) -> Option<BatchId> {
-        self.compacts.last().max(self.deltas.last()).copied()
-    }
-
-    fn file_name(&self, batch_id: BatchId) -> String {
-        if self.compacts.contains(&batch_id) || is_compaction(batch_id, self.interval) {
-            format!("{batch_id}{COMPACT_SUFFIX}")
-        } else {
-            batch_id.to_string()
-        }
-    }
-
-    /// The records that together hold everything up to `latest`, oldest first; or the first one of
-    /// them that is missing.
-    fn covering(&self, latest: BatchId) -> Result<Vec<BatchId>, BatchId> {
-        let compacted = self.compacts.range(..=latest).next_back().copied();
-        let start = match compacted {
-            Some(id) => id,
-            None if self.deltas.contains(&0) => 0,
-            // Where the record that covers the beginning should be.
-            None => ((latest + 1) / self.interval * self.interval.get()).saturating_sub(1),
-        };
-        (start..=latest)
-            .map(|id| {
-                let there = self.deltas.contains(&id) || self.compacts.contains(&id);
-                if there { Ok(id) } else { Err(id) }
-            })
-            .collect()
-    }
-}
-
 impl<T: CompactEntry> CompactLog<T> {
     /// Opens the log in the root of `storage`, which may be empty. Lists it once.
     ///
@@ -167,17 +122,12 @@ impl<T: CompactEntry> CompactLog<T> {
         options: CompactLogOptions,
         faults: Faults,
     ) -> Result<Self, CheckpointError> {
+        let index = Mutex::new(Index::new(options.compact_interval));
         let log = Self {
             storage,
             options,
             faults,
-            index: Mutex::new(Index {
-                interval: options.compact_interval,
-                compacts: BTreeSet::new(),
-                deltas: BTreeSet::new(),
-                recent: VecDeque::new(),
-                next_cleanup_ms: 0,
-            }),
+            index,
         };
         log.refresh().await?;
         Ok(log)
@@ -198,15 +148,7 @@ impl<T: CompactEntry> CompactLog<T> {
 
     async fn list_into(&self, index: &mut Index<T>) -> Result<(), CheckpointError> {
         let files = self.storage.list("").await?;
-        index.compacts.clear();
-        index.deltas.clear();
-        for file in &files {
-            match file.name.strip_suffix(COMPACT_SUFFIX) {
-                Some(name) => index.compacts.extend(batch_id(name)),
-                None => index.deltas.extend(batch_id(&file.name)),
-            }
-        }
-        index.interval = interval(&index.compacts, self.options.compact_interval);
+        index.read_listing(&files, self.options.compact_interval);
         Ok(())
     }
 
@@ -244,10 +186,14 @@ impl<T: CompactEntry> CompactLog<T> {
         // A record after a hole must stand for all before it, or nobody could tell what is missing.
         let compacts = !follows || is_compaction(batch_id, index.interval);
         let (name, text) = if compacts {
-            let text = self.compacted(&index, latest, &entries, now_ms).await?;
+            let text = self
+                .compacted(&index, latest, batch_id, &entries, now_ms)
+                .await?;
             (format!("{batch_id}{COMPACT_SUFFIX}"), text)
         } else {
-            (batch_id.to_string(), self.record("", &entries, batch_id)?)
+            let mut text = version_line();
+            self.append(&mut text, &entries, batch_id)?;
+            (batch_id.to_string(), text)
         };
         put_once(&self.storage, &name, Bytes::from(text))
             .await
@@ -276,43 +222,44 @@ impl<T: CompactEntry> CompactLog<T> {
         Ok(())
     }
 
-    /// The cumulative record of everything up to `latest`, plus `entries`.
+    /// The text of the record of `batch_id` that also holds everything up to `latest`.
     async fn compacted(
         &self,
         index: &Index<T>,
         latest: Option<BatchId>,
+        batch_id: BatchId,
         entries: &[T],
         now_ms: i64,
     ) -> Result<String, CheckpointError> {
-        let batch_id = latest.map_or(0, |latest| latest + 1);
-        let mut earlier = String::new();
+        let mut text = version_line();
         if let Some(latest) = latest {
-            let needed_for = || format!("the compaction after batch {latest}");
-            for (name, text) in self.read_covering(index, latest, &needed_for).await? {
-                for line in self.lines(&name, &text)? {
-                    earlier.push('\n');
-                    earlier.push_str(line);
+            let needed_for = || format!("the compaction in batch {batch_id}");
+            for (name, record) in self.read_covering(index, latest, &needed_for).await? {
+                for line in self.lines(&name, &record)? {
+                    text.push('\n');
+                    text.push_str(line);
                 }
             }
         }
+        self.append(&mut text, entries, batch_id)?;
         let retention = self.options.retention_ms;
-        let record = self.record(&earlier, entries, batch_id)?;
-        if !T::may_hide(&record, retention) {
-            return Ok(record);
+        if !T::may_hide(&text, retention) {
+            return Ok(text);
         }
-        let mut all = self.parse(&index.file_name(batch_id), &record)?;
+        let mut all = self.parse(&index.file_name(batch_id), &text)?;
         T::retain_visible(&mut all, retention, now_ms);
-        self.record("", &all, batch_id)
+        let mut text = version_line();
+        self.append(&mut text, &all, batch_id)?;
+        Ok(text)
     }
 
-    /// The text of a record: `earlier` lines, each after a line end, and then `entries`.
-    fn record(
+    /// Adds the lines of `entries` to the text of a record.
+    fn append(
         &self,
-        earlier: &str,
+        text: &mut String,
         entries: &[T],
         batch_id: BatchId,
-    ) -> Result<String, CheckpointError> {
-        let mut text = format!("v{VERSION}{earlier}");
+    ) -> Result<(), CheckpointError> {
         for entry in entries {
             let line = serde_json::to_string(entry).map_err(|e| CheckpointError::Unrecordable {
                 log: self.url().to_owned(),
@@ -322,7 +269,7 @@ impl<T: CompactEntry> CompactLog<T> {
             text.push('\n');
             text.push_str(&line);
         }
-        Ok(text)
+        Ok(())
     }
 
     /// All visible entries, in the order in which they were recorded. Lists the log, so that a reader
@@ -510,35 +457,8 @@ impl<T: CompactEntry> CompactLog<T> {
     }
 }
 
-/// Whether the record of `batch_id` is cumulative: with interval 3 those of 2, 5, 8, ….
-fn is_compaction(batch_id: BatchId, interval: NonZeroU64) -> bool {
-    (batch_id + 1) % interval == 0
-}
-
-/// The interval that files on disk allow, as close to the wanted one as can be.
-fn interval(compacts: &BTreeSet<BatchId>, wanted: NonZeroU64) -> NonZeroU64 {
-    let mut latest_first = compacts.iter().rev();
-    let Some(latest) = latest_first.next() else {
-        return wanted;
-    };
-    let records = NonZeroU64::MIN.saturating_add(*latest);
-    let distance = latest_first
-        .next()
-        .and_then(|previous| NonZeroU64::new(latest - previous));
-    match distance {
-        // After a hole the distance says nothing.
-        Some(distance) if records.get() % distance == 0 => distance,
-        _ => divisor_from(wanted, records),
-    }
-}
-
-/// The smallest divisor of `records` that is at least `wanted`; `records` itself if there is none.
-fn divisor_from(wanted: NonZeroU64, records: NonZeroU64) -> NonZeroU64 {
-    // A proper divisor is at most half; the search is bounded by what a disk can hold.
-    (wanted.get()..=records.get() / 2)
-        .filter(|divisor| records.get() % divisor == 0)
-        .find_map(NonZeroU64::new)
-        .unwrap_or(records)
+fn version_line() -> String {
+    format!("v{VERSION}")
 }
 
 #[cfg(test)]

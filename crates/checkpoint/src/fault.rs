@@ -38,14 +38,14 @@ macro_rules! fault_points {
 }
 
 fault_points! {
-    /// Nothing of the batch is durable. Fired by the offset log.
+    /// A file source has found new files and is about to write `sources/<i>/N`. Fired by [`crate::CompactLog`].
+    BeforeSourceLogWrite = "before-source-log-write",
+    /// The file source has recorded its files, `offsets/N` does not exist. Fired by [`crate::CompactLog`].
+    AfterSourceLogWrite = "after-source-log-write",
+    /// Nothing of the batch is durable but what sources noted for themselves. Fired by the offset log.
     BeforeOffsetWrite = "before-offset-write",
     /// `offsets/N` is durable, nothing else. Fired by the offset log.
     AfterOffsetWrite = "after-offset-write",
-    /// A source's own log (`sources/<i>/N`) is about to be written. Fired by [`crate::CompactLog`].
-    BeforeSourceLogWrite = "before-source-log-write",
-    /// A source's own log has its entry, `offsets/N` does not exist yet. Fired by [`crate::CompactLog`].
-    AfterSourceLogWrite = "after-source-log-write",
     /// Some input of the batch has been read and processed. Fired by the engine.
     MidBatch = "mid-batch",
     /// No store has committed version N+1. Fired by the state stores.

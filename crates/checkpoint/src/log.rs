@@ -99,7 +99,11 @@ impl<T: LogEntry> BatchLog<T> {
             batch_id,
             reason: e.to_string(),
         })?;
-        self.put_new(batch_id, Bytes::from(text)).await?;
+        if let Err(e) = self.put_new(batch_id, Bytes::from(text)).await {
+            // Somebody else's record is there, or ours may be: look again.
+            self.memory().latest = None;
+            return Err(e);
+        }
         {
             let mut memory = self.memory();
             memory.remember(batch_id, entry.clone());

@@ -55,12 +55,15 @@ fn visit<'a>(
     }
 }
 
-/// Java's `String.hashCode`, spread as Scala's hash map does.
+/// Java's `String.hashCode`, scrambled as Scala's hash map does.
 fn scala_hash(text: &str) -> u32 {
-    let hash = text.encode_utf16().fold(0u32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(u32::from(unit))
+    let code = text.encode_utf16().fold(0u32, |code, unit| {
+        code.wrapping_mul(31).wrapping_add(u32::from(unit))
     });
-    hash ^ (hash >> 16)
+    let hash = code.wrapping_add(!(code << 9));
+    let hash = hash ^ (hash >> 14);
+    let hash = hash.wrapping_add(hash << 4);
+    hash ^ (hash >> 10)
 }
 
 #[cfg(test)]

@@ -111,27 +111,6 @@ async fn second_writer_of_a_batch_is_told() {
     assert_eq!(error.error_class(), Some("CONCURRENT_STREAM_LOG_UPDATE"));
 }
 
-#[test]
-fn interval_is_bound_by_the_compacted_records_on_disk() {
-    let derived = |compacts: &[u64], wanted: u64| {
-        let compacts = compacts.iter().copied().collect();
-        interval(&compacts, NonZeroU64::new(wanted).unwrap()).get()
-    };
-    assert_eq!(derived(&[], 10), 10);
-    assert_eq!(derived(&[9, 19], 5), 10, "two records: their distance");
-    assert_eq!(derived(&[11], 5), 6, "a divisor of 12, not below 5");
-    assert_eq!(derived(&[9], 10), 10);
-    assert_eq!(derived(&[9], 100), 10);
-    assert_eq!(derived(&[9], 6), 10, "no proper divisor of 10 from 6 on");
-    assert_eq!(derived(&[9], 1), 1);
-    assert_eq!(derived(&[13], 10), 14);
-    assert_eq!(
-        derived(&[9, 21], 10),
-        11,
-        "a hole between them: the latest alone counts"
-    );
-}
-
 #[tokio::test]
 async fn changed_interval_takes_effect_where_the_files_allow() {
     let storage = storage("interval");

@@ -29,6 +29,9 @@
 //! its file is replaced or created, and together with it on delete: at no moment is there a sidecar
 //! that belongs to other bytes.
 //!
+//! A put that has begun is carried out even if its future is dropped: blocking calls cannot be called
+//! off. Whoever restarts a query in the same process waits for the old run's puts first.
+//!
 //! Deletes are not synced. What a power cut brings back is an old file that is deleted again.
 use std::{
     collections::HashSet,
