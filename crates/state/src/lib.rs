@@ -30,6 +30,8 @@ mod format;
 pub mod registry;
 mod schema;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 pub use columnar::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock};
 pub use error::StateError;

@@ -53,10 +53,25 @@ pub(super) async fn load(
     let superseded = snapshots.filter(|snapshot| *snapshot > version).collect();
     if version == 0 {
         let state = ColumnarState::try_new(files.id.clone(), schema.clone())?;
-        return Ok(Loaded { state, lineage: 0, snapshot: 0, superseded });
+        return Ok(Loaded {
+            state,
+            lineage: 0,
+            snapshot: 0,
+            superseded,
+        });
     }
-    let loaded = Loader { files, schema, version, listing }.run().await?;
-    Ok(Loaded { superseded, ..loaded })
+    let loaded = Loader {
+        files,
+        schema,
+        version,
+        listing,
+    }
+    .run()
+    .await?;
+    Ok(Loaded {
+        superseded,
+        ..loaded
+    })
 }
 
 impl Loader<'_> {
@@ -131,7 +146,12 @@ impl Loader<'_> {
             self.apply(&mut state, delta)?;
         }
         state.compact_fully()?;
-        Ok(Loaded { state, lineage, snapshot: base, superseded: BTreeSet::new() })
+        Ok(Loaded {
+            state,
+            lineage,
+            snapshot: base,
+            superseded: BTreeSet::new(),
+        })
     }
 
     /// A snapshot must stem from the delta of its version, where that is still there and whole.

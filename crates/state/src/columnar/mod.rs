@@ -12,5 +12,7 @@ mod segment;
 mod snapshot;
 mod state;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use provider::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock};

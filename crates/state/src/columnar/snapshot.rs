@@ -138,7 +138,9 @@ impl SnapshotTask for CapturedVersion {
     async fn write(self: Box<Self>) -> Result<u64> {
         let bytes = self.write_file().await?;
         if bytes > 0 {
-            self.progress.written.fetch_max(self.version, Ordering::Relaxed);
+            self.progress
+                .written
+                .fetch_max(self.version, Ordering::Relaxed);
         }
         Ok(bytes)
     }

@@ -32,9 +32,21 @@ pub(super) struct ColumnarLogStore {
 
 impl ColumnarLogStore {
     pub(super) fn new(files: StoreFiles, version: u64, loaded: Loaded) -> Self {
-        let Loaded { state, lineage, snapshot, superseded } = loaded;
+        let Loaded {
+            state,
+            lineage,
+            snapshot,
+            superseded,
+        } = loaded;
         let snapshots = SnapshotProgress::new(snapshot);
-        Self { files, state, version, lineage, snapshots, superseded }
+        Self {
+            files,
+            state,
+            version,
+            lineage,
+            snapshots,
+            superseded,
+        }
     }
 
     /// Makes the delta of `version` durable.

@@ -1,0 +1,4 @@
+mod corruption;
+mod crash;
+mod model;
+mod store;
