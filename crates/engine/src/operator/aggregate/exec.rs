@@ -1,0 +1,474 @@
+//! The physical side of a streaming aggregation: one state partition per plan partition.
+use std::{fmt, sync::Arc, time::Instant};
+
+use arrow::{
+    array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array},
+    compute::{filter_record_batch, take_record_batch},
+    datatypes::{Schema, SchemaRef, TimestampMicrosecondType},
+};
+use datafusion::{
+    common::{Result, internal_datafusion_err, tree_node::TreeNodeRecursion},
+    execution::{
+        SendableRecordBatchStream, TaskContext,
+        memory_pool::{MemoryConsumer, MemoryReservation},
+    },
+    logical_expr::EmitTo,
+    physical_expr::{EquivalenceProperties, PhysicalExpr, aggregate::AggregateFunctionExpr},
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+        aggregates::{
+            group_values::{GroupValues, new_group_values},
+            order::GroupOrdering,
+        },
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use millstream_state::{StateSchema, StateStoreGuard, StateStoreId};
+
+use super::accumulators::{Accumulators, Aggregates};
+use crate::{
+    batch::{BatchContext, external},
+    operator::{OperatorMetrics, exchange::only_child},
+    plan::OutputMode,
+};
+
+/// Merges the partial groups of a batch into state and puts out groups by output mode.
+#[derive(Debug, Clone)]
+pub struct StateAggregateExec {
+    /// Partial groups: key columns, then state columns.
+    input: Arc<dyn ExecutionPlan>,
+    aggregates: Aggregates,
+    state: StateSchema,
+    output_mode: OutputMode,
+    operator_id: u32,
+    properties: Arc<PlanProperties>,
+}
+
+impl StateAggregateExec {
+    /// Puts the aggregation over `input`, whose first `keys` columns are the key, of which column `event_time` evicts.
+    pub fn try_new(
+        input: Arc<dyn ExecutionPlan>,
+        keys: usize,
+        functions: Vec<Arc<AggregateFunctionExpr>>,
+        event_time: Option<usize>,
+        output_mode: OutputMode,
+        operator_id: u32,
+        schema: SchemaRef,
+    ) -> Result<Self> {
+        let aggregates = Aggregates::try_new(functions)?;
+        let key_fields: Vec<_> = input.schema().fields().iter().take(keys).cloned().collect();
+        let mut state = StateSchema::new(
+            Arc::new(Schema::new(key_fields)),
+            Arc::clone(aggregates.state_schema()),
+        );
+        // Complete mode keeps everything, so there is nothing to evict by.
+        if let (Some(column), false) = (event_time, output_mode == OutputMode::Complete) {
+            state = state.with_event_time(column);
+        }
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            input.output_partitioning().clone(),
+            input.pipeline_behavior(),
+            input.boundedness(),
+        ));
+        Ok(Self {
+            input,
+            aggregates,
+            state,
+            output_mode,
+            operator_id,
+            properties,
+        })
+    }
+}
+
+impl DisplayAs for StateAggregateExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let functions: Vec<_> = self
+            .aggregates
+            .functions()
+            .iter()
+            .map(|function| function.name())
+            .collect();
+        write!(
+            f,
+            "StateAggregateExec: operator={}, mode={}, keys={}, aggregates=[{}]",
+            self.operator_id,
+            self.output_mode,
+            self.state.key.fields().len(),
+            functions.join(", ")
+        )
+    }
+}
+
+impl ExecutionPlan for StateAggregateExec {
+    fn name(&self) -> &str {
+        "StateAggregateExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self {
+            input: only_child(children)?,
+            ..self.as_ref().clone()
+        }))
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let batch = BatchContext::of(&context)?;
+        let input = self.input.execute(partition, Arc::clone(&context))?;
+        let memory =
+            MemoryConsumer::new(format!("StateAggregate[{}, {partition}]", self.operator_id))
+                .register(context.memory_pool());
+        let run = PartitionRun {
+            exec: self.clone(),
+            id: StateStoreId::new(self.operator_id, partition as u32),
+            batch,
+            memory,
+            batch_size: context.session_config().batch_size(),
+            metrics: OperatorMetrics::default(),
+        };
+        let rows = stream::once(run.update(input)).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+}
+
+/// One partition of the operator in one batch.
+struct PartitionRun {
+    exec: StateAggregateExec,
+    id: StateStoreId,
+    batch: Arc<BatchContext>,
+    memory: MemoryReservation,
+    batch_size: usize,
+    metrics: OperatorMetrics,
+}
+
+/// Groups touched by the batch, with their new state.
+struct Touched {
+    keys: RecordBatch,
+    states: RecordBatch,
+}
+
+impl PartitionRun {
+    /// Reads the input and writes state; the output streams from what state then holds, and the commit is its end.
+    async fn update(
+        mut self,
+        input: SendableRecordBatchStream,
+    ) -> Result<impl futures::Stream<Item = Result<RecordBatch>>> {
+        let registry = Arc::clone(&self.batch.state);
+        let mut store = registry
+            .checkout(&self.id, &self.exec.state, self.batch.batch_id)
+            .await
+            .map_err(external)?;
+        let touched = self.merge(input, &mut store).await?;
+        let started = Instant::now();
+        store
+            .put(&touched.keys, &touched.states)
+            .map_err(external)?;
+        self.metrics.rows_updated = touched.keys.num_rows() as u64;
+        self.metrics.updates_us += micros_since(started);
+        let groups = self.output(touched, &mut store)?;
+        let pieces: Vec<_> = groups
+            .iter()
+            .flat_map(|group| slices(group, self.batch_size))
+            .collect();
+        let aggregates = self.exec.aggregates.clone();
+        let schema = self.exec.schema();
+        let keys = self.exec.state.key.fields().len();
+        let rows =
+            stream::iter(pieces).map(move |piece| finish(&aggregates, &schema, keys, &piece));
+        // The commit yields no row; it makes the stream fail if state cannot be made durable.
+        let commit =
+            stream::once(self.commit(store)).try_filter_map(|()| futures::future::ready(Ok(None)));
+        Ok(rows.chain(commit))
+    }
+
+    /// Merges stored state, then the batch's own partial state, group by group.
+    async fn merge(
+        &mut self,
+        mut input: SendableRecordBatchStream,
+        store: &mut StateStoreGuard,
+    ) -> Result<Touched> {
+        let keys = self.exec.state.key.fields().len();
+        let mut groups = Groups::try_new(&self.exec.state.key)?;
+        let mut accumulators = self.exec.aggregates.start()?;
+        while let Some(rows) = input.next().await {
+            let rows = self.drop_late(rows?)?;
+            if rows.num_rows() == 0 {
+                continue;
+            }
+            let started = Instant::now();
+            let key_rows = project(&rows, &self.exec.state.key, 0..keys)?;
+            let fresh = groups.assign(&key_rows)?;
+            self.merge_stored(&key_rows, fresh, groups.len(), &mut accumulators, store)?;
+            let states = rows.columns().get(keys..).unwrap_or_default();
+            accumulators.merge(states, groups.of_rows(), groups.len())?;
+            self.memory
+                .try_resize(accumulators.size() + groups.size())?;
+            self.metrics.updates_us += micros_since(started);
+        }
+        Ok(Touched {
+            keys: groups.into_keys(&self.exec.state.key)?,
+            states: accumulators.into_states()?,
+        })
+    }
+
+    /// Merges the stored state of groups seen for the first time in this batch; `fresh` pairs their row with their number.
+    fn merge_stored(
+        &self,
+        key_rows: &RecordBatch,
+        fresh: Vec<(u32, usize)>,
+        total: usize,
+        accumulators: &mut Accumulators,
+        store: &mut StateStoreGuard,
+    ) -> Result<()> {
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let (rows, numbers): (Vec<u32>, Vec<usize>) = fresh.into_iter().unzip();
+        let keys = take_record_batch(key_rows, &UInt32Array::from(rows))?;
+        let stored = store.get(&keys).map_err(external)?;
+        let found = filter_record_batch(&stored.values, &stored.found)?;
+        let numbers: Vec<usize> = numbers
+            .into_iter()
+            .zip(stored.found.values())
+            .filter_map(|(number, found)| found.then_some(number))
+            .collect();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        accumulators.merge(found.columns(), &numbers, total)
+    }
+
+    /// The rows that are not late, late ones counted.
+    fn drop_late(&mut self, rows: RecordBatch) -> Result<RecordBatch> {
+        let Some(event_time) = self.exec.state.event_time else {
+            return Ok(rows);
+        };
+        let late_us = self.batch.watermarks.late_ms.saturating_mul(1000);
+        let times = rows
+            .columns()
+            .get(event_time)
+            .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
+            .ok_or_else(|| {
+                internal_datafusion_err!("event-time key is not a timestamp in microseconds")
+            })?;
+        // A group without event time is never late: there is nothing to compare.
+        let keep: BooleanArray = times
+            .iter()
+            .map(|at| Some(at.is_none_or(|at| at > late_us)))
+            .collect();
+        let kept = keep.true_count();
+        if kept == rows.num_rows() {
+            return Ok(rows);
+        }
+        self.metrics.rows_dropped_by_watermark += (rows.num_rows() - kept) as u64;
+        Ok(filter_record_batch(&rows, &keep)?)
+    }
+
+    /// The groups that the output mode puts out, as keys and states, after eviction.
+    fn output(
+        &mut self,
+        touched: Touched,
+        store: &mut StateStoreGuard,
+    ) -> Result<Vec<RecordBatch>> {
+        let started = Instant::now();
+        let threshold = self.batch.watermarks.eviction_ms.saturating_mul(1000);
+        let evicts = self.exec.state.event_time.is_some();
+        let groups = match self.exec.output_mode {
+            OutputMode::Complete => store.scan().map_err(external)?,
+            OutputMode::Append if evicts => {
+                let evicted = store.evict(threshold).map_err(external)?;
+                self.metrics.rows_removed = evicted.iter().map(|rows| rows.num_rows() as u64).sum();
+                evicted
+            }
+            OutputMode::Append => vec![],
+            OutputMode::Update => {
+                if evicts {
+                    self.metrics.rows_removed = store.drop_expired(threshold).map_err(external)?;
+                }
+                vec![beside(&touched.keys, &touched.states)?]
+            }
+        };
+        self.metrics.removals_us = micros_since(started);
+        Ok(groups)
+    }
+
+    async fn commit(mut self, mut store: StateStoreGuard) -> Result<()> {
+        let started = Instant::now();
+        store.commit().await.map_err(external)?;
+        self.metrics.commit_us = micros_since(started);
+        let state = store.metrics();
+        self.metrics.rows_total = state.num_keys;
+        self.metrics.memory_bytes = state.memory_bytes;
+        self.metrics.partitions = 1;
+        self.batch
+            .observations
+            .merge_operator(self.id.operator_id, self.metrics);
+        Ok(())
+    }
+}
+
+/// Numbers the groups of a batch in the order of their first row.
+struct Groups {
+    values: Box<dyn GroupValues>,
+    numbers: Vec<usize>,
+    /// An aggregation without keys has one group.
+    keyless: Option<usize>,
+}
+
+impl Groups {
+    fn try_new(key: &SchemaRef) -> Result<Self> {
+        let keyless = key.fields().is_empty().then_some(0);
+        let values = new_group_values(Arc::clone(key), &GroupOrdering::None)?;
+        Ok(Self {
+            values,
+            numbers: vec![],
+            keyless,
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.keyless.unwrap_or_else(|| self.values.len())
+    }
+
+    fn size(&self) -> usize {
+        self.values.size()
+    }
+
+    /// Numbers the rows; returns row and number of each group not seen before.
+    fn assign(&mut self, keys: &RecordBatch) -> Result<Vec<(u32, usize)>> {
+        if let Some(groups) = &mut self.keyless {
+            self.numbers = vec![0; keys.num_rows()];
+            let fresh = if *groups == 0 { vec![(0, 0)] } else { vec![] };
+            *groups = 1;
+            return Ok(fresh);
+        }
+        let before = self.values.len();
+        self.values.intern(keys.columns(), &mut self.numbers)?;
+        // New groups are not always numbered in row order.
+        let mut seen = vec![false; self.values.len() - before];
+        let mut fresh = Vec::with_capacity(seen.len());
+        for (row, number) in self.numbers.iter().enumerate() {
+            let Some(seen) = number.checked_sub(before).and_then(|new| seen.get_mut(new)) else {
+                continue;
+            };
+            if !std::mem::replace(seen, true) {
+                fresh.push((row as u32, *number));
+            }
+        }
+        Ok(fresh)
+    }
+
+    fn of_rows(&self) -> &[usize] {
+        &self.numbers
+    }
+
+    fn into_keys(mut self, key: &SchemaRef) -> Result<RecordBatch> {
+        let rows = RecordBatchOptions::new().with_row_count(Some(self.len()));
+        let columns = match self.keyless {
+            Some(_) => vec![],
+            None if self.values.is_empty() => return Ok(RecordBatch::new_empty(Arc::clone(key))),
+            None => self.values.emit(EmitTo::All)?,
+        };
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(key),
+            columns,
+            &rows,
+        )?)
+    }
+}
+
+/// Keys and states to keys and results.
+fn finish(
+    aggregates: &Aggregates,
+    schema: &SchemaRef,
+    keys: usize,
+    group: &RecordBatch,
+) -> Result<RecordBatch> {
+    let states = project(group, aggregates.state_schema(), keys..group.num_columns())?;
+    let mut columns = group.columns().get(..keys).unwrap_or_default().to_vec();
+    columns.extend(aggregates.evaluate(&states)?);
+    let rows = RecordBatchOptions::new().with_row_count(Some(group.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &rows,
+    )?)
+}
+
+fn project(
+    rows: &RecordBatch,
+    schema: &SchemaRef,
+    columns: std::ops::Range<usize>,
+) -> Result<RecordBatch> {
+    let columns = rows
+        .columns()
+        .get(columns)
+        .ok_or_else(|| internal_datafusion_err!("a batch of groups has too few columns"))?;
+    let count = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns.to_vec(),
+        &count,
+    )?)
+}
+
+fn beside(keys: &RecordBatch, states: &RecordBatch) -> Result<RecordBatch> {
+    let fields: Vec<_> = keys
+        .schema()
+        .fields()
+        .iter()
+        .chain(states.schema().fields())
+        .cloned()
+        .collect();
+    let columns = keys
+        .columns()
+        .iter()
+        .chain(states.columns())
+        .cloned()
+        .collect();
+    let rows = RecordBatchOptions::new().with_row_count(Some(keys.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        Arc::new(Schema::new(fields)),
+        columns,
+        &rows,
+    )?)
+}
+
+fn slices(rows: &RecordBatch, size: usize) -> Vec<RecordBatch> {
+    (0..rows.num_rows())
+        .step_by(size.max(1))
+        .map(|at| rows.slice(at, size.min(rows.num_rows() - at)))
+        .collect()
+}
+
+fn micros_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,69 @@
+//! Time windows as grouping keys: two timestamp columns while grouping, one struct for everybody else.
+//!
+//! Grouping by a struct would go row by row; grouping by its two timestamps is vectorised, and gives the state store a
+//! plain column to evict by.
+use std::{hash::Hash, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, StructArray},
+    datatypes::{DataType, FieldRef},
+};
+use datafusion::{
+    common::{Result, internal_err},
+    logical_expr::{
+        ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+        Signature, Volatility,
+    },
+};
+
+/// `window_key(start, end)`: the window as the query knows it.
+pub(super) fn join_window(start: Expr, end: Expr, window: FieldRef) -> Expr {
+    let udf = ScalarUDF::new_from_impl(WindowKey {
+        window,
+        signature: Signature::any(2, Volatility::Immutable),
+    });
+    udf.call(vec![start, end])
+}
+
+/// `start` or `end` of a window.
+pub(super) fn window_part(window: Expr, part: &str) -> Expr {
+    datafusion::functions::core::expr_fn::get_field(window, part)
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct WindowKey {
+    window: FieldRef,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for WindowKey {
+    fn name(&self) -> &str {
+        "window_key"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.window.data_type().clone())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs) -> Result<FieldRef> {
+        Ok(Arc::clone(&self.window))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let DataType::Struct(fields) = self.window.data_type() else {
+            return internal_err!("a time window is a struct");
+        };
+        let bounds = args
+            .args
+            .into_iter()
+            .map(|bound| bound.into_array(args.number_rows))
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let windows =
+            StructArray::try_new_with_length(fields.clone(), bounds, None, args.number_rows)?;
+        Ok(ColumnarValue::Array(Arc::new(windows)))
+    }
+}

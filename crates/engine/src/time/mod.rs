@@ -1,0 +1,9 @@
+//! Time: the [`Clock`] (processing time) and the watermark (event time).
+mod clock;
+pub mod event_time;
+mod watermark;
+
+pub use clock::{Clock, ClockRef, ManualClock, SystemClock};
+pub use watermark::{
+    BatchWatermarks, EventTimeStats, UnknownWatermarkPolicy, WatermarkPolicy, WatermarkTracker,
+};
