@@ -11,6 +11,7 @@ Needs `pyspark-client` only. Prints a unified diff per differing case and ends w
 import argparse
 import difflib
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def main() -> int:
         arguments.error("--remote or SPARK_REMOTE must name the server, for example sc://127.0.0.1:15002")
 
     execution.in_utc()
+    logging.disable(logging.CRITICAL)  # the client logs every error it raises
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     expected = {p.stem: json.loads(p.read_text()) for p in sorted(chosen.answers.glob("*.json"))}
     cases = registry.load(chosen.only)

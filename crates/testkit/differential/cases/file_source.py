@@ -231,15 +231,16 @@ def wait_until(observe, satisfied, seconds=10.0):
 
 @case
 def paths_refused(spark, env):
+    """Classic PySpark raises these from `load`, Connect when the plan is first looked at."""
     env.write("in/a.json", documents(1))
     reader = lambda: spark.readStream.schema(SCHEMA).format("json")
     return {
-        "missing directory": env.error(lambda: reader().load(env.path("nowhere"))),
-        "glob matching nothing": env.error(lambda: reader().load(env.path("nowhere*"))),
-        "no path": env.error(lambda: reader().load()),
-        "path twice": env.error(lambda: reader().option("path", env.path("in")).load(env.path("in"))),
-        "no schema": env.error(lambda: spark.readStream.json(env.path("in"))),
-        "empty path": env.error(lambda: reader().load("")),
+        "missing directory": env.error(lambda: reader().load(env.path("nowhere")).schema),
+        "glob matching nothing": env.error(lambda: reader().load(env.path("nowhere*")).schema),
+        "no path": env.error(lambda: reader().load().schema),
+        "path twice": env.error(lambda: reader().option("path", env.path("in")).load(env.path("in")).schema),
+        "no schema": env.error(lambda: spark.readStream.json(env.path("in")).schema),
+        "empty path": env.error(lambda: reader().load("").schema),
     }
 
 

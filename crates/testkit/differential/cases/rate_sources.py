@@ -55,5 +55,5 @@ def options_refused(spark, env):
                 ("rate-micro-batch", {}), ("rate-micro-batch", {"rowsPerBatch": "-1"}), ("rate-micro-batch", {"rowsPerBatch": "1", "startTimestamp": "-5"}),
                 ("socket", {}), ("socket", {"host": "localhost"}), ("kafka", {}), ("jdbc", {}), ("no-such-format", {})]
     told = {f"{fmt} {options}": env.error(lambda: start(fmt, **options)) for fmt, options in attempts}
-    told["rate with a schema"] = env.error(lambda: spark.readStream.schema("a int").format("rate").load())
+    told["rate with a schema"] = env.error(lambda: spark.readStream.schema("a int").format("rate").load().schema)
     return told

@@ -127,7 +127,7 @@ def error(e: BaseException):
         described["parameters"] = dict(sorted(parameters.items()))
     if condition is None or condition.startswith("_LEGACY_ERROR_TEMP_"):
         line = (text.strip().splitlines() or [""])[0]
-        described["message"] = re.sub(r"^\[_LEGACY_ERROR_TEMP_\d+\] ", "", line)
+        described["message"] = re.sub(r"^\[_LEGACY_ERROR_TEMP_\d+\] ", "", line).removesuffix(";")
     return described
 
 

@@ -102,7 +102,11 @@ class Environment:
     def _evaluate_one(self, df, expression):
         selected = df.selectExpr(f"{expression} as v")
         values = [answer.value(r[0]) for r in selected.collect()]
-        told = values[0] if len(values) == 1 else values
+        told = values
+        if len(values) == 1:
+            told = values[0]
+        elif len({repr(v) for v in values}) == 1:
+            told = {f"each of {len(values)} rows": values[0]}
         return {answer.schema(selected.schema)[0].removeprefix("v "): told}
 
     def queries(self, statements, *, ordered: bool = False):
