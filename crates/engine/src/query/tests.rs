@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use datafusion::{
     execution::SendableRecordBatchStream,
     functions_aggregate::expr_fn::{count, sum},
-    logical_expr::{Extension, LogicalPlan, LogicalPlanBuilder, col, lit},
+    logical_expr::{Extension, JoinType, LogicalPlan, LogicalPlanBuilder, col, lit},
     prelude::SessionContext,
 };
 use futures::TryStreamExt;
@@ -353,4 +353,136 @@ async fn an_unsupported_mode_is_refused_at_start() {
         error.to_string().contains("no streaming aggregations"),
         "{error}"
     );
+}
+
+impl Bench {
+    /// Words and what they mean, as a table.
+    fn meanings(&self) -> LogicalPlanBuilder {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("key", DataType::Utf8, true),
+            Field::new("meaning", DataType::Utf8, true),
+        ]));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(["a", "b", "z"])),
+            Arc::new(StringArray::from_iter_values(["first", "second", "last"])),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+        let table = datafusion::datasource::MemTable::try_new(schema, vec![vec![batch]]).unwrap();
+        let source = datafusion::datasource::provider_as_source(Arc::new(table));
+        LogicalPlanBuilder::scan("meanings", source, None).unwrap()
+    }
+
+    fn joined(&self, how: JoinType) -> LogicalPlan {
+        let table = self.meanings().build().unwrap();
+        self.scan()
+            .join(table, how, (vec!["word"], vec!["key"]), None)
+            .unwrap()
+            .project([col("word"), col("meaning")])
+            .unwrap()
+            .build()
+            .unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_with_a_table_sees_every_batch_anew() {
+    for (how, first, second) in [
+        (
+            JoinType::Inner,
+            vec!["a first", "b second"],
+            vec!["a first"],
+        ),
+        (
+            JoinType::Left,
+            vec!["a first", "b second", "c"],
+            vec!["a first", "q"],
+        ),
+    ] {
+        let bench = Bench::new(OutputMode::Append, 1);
+        let query = bench.start(bench.joined(how)).await.unwrap();
+        bench
+            .stream
+            .add(rows(&[(1, "a", 1), (2, "b", 2), (3, "c", 3)]));
+        query.process_all_available().await.unwrap();
+        bench.stream.add(rows(&[(4, "a", 1), (5, "q", 2)]));
+        query.process_all_available().await.unwrap();
+        let trimmed = |id| {
+            bench
+                .batch(id)
+                .iter()
+                .map(|line| line.trim().to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(trimmed(0), first);
+        assert_eq!(trimmed(1), second);
+        assert!(
+            query.explain(false).contains("StreamScanExec"),
+            "{}",
+            query.explain(false)
+        );
+        query.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_preserves_the_table_is_refused() {
+    let bench = Bench::new(OutputMode::Append, 1);
+    let error = bench
+        .start(bench.joined(JoinType::Right))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().starts_with("RightOuter join"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_union_reads_every_stream_and_one_relation_used_twice_is_one_source() {
+    let bench = Bench::new(OutputMode::Append, 1);
+    let scan = bench.scan().build().unwrap();
+    let both = LogicalPlanBuilder::from(scan.clone())
+        .project([col("word")])
+        .unwrap()
+        .union(
+            LogicalPlanBuilder::from(scan)
+                .project([col("word")])
+                .unwrap()
+                .build()
+                .unwrap(),
+        )
+        .unwrap()
+        .build()
+        .unwrap();
+    let query = bench.start(both).await.unwrap();
+    bench.stream.add(rows(&[(1, "a", 1), (2, "b", 2)]));
+    query.process_all_available().await.unwrap();
+    assert_eq!(bench.batch(0), ["a", "a", "b", "b"]);
+    assert_eq!(query.last_progress().unwrap().sources.len(), 1);
+    query.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_a_batch_is_one_value_and_is_kept_when_the_batch_is_run_again() {
+    let mut bench = Bench::new(OutputMode::Append, 1);
+    let timed = |bench: &Bench| {
+        bench
+            .scan()
+            .project([col("word"), crate::plan::batch_time().alias("now")])
+            .unwrap()
+            .build()
+            .unwrap()
+    };
+    bench.faults = Faults::new();
+    bench
+        .faults
+        .arm(FaultPoint::BeforeCommitLog, 1, FaultAction::Fail);
+    let query = bench.start(timed(&bench)).await.unwrap();
+    bench.stream.add(rows(&[(1, "a", 1), (2, "a", 2)]));
+    assert!(query.process_all_available().await.is_err());
+    let first = bench.batch(0);
+    assert_eq!(first[0], first[1]);
+    bench.faults = Faults::none();
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let query = bench.start(timed(&bench)).await.unwrap();
+    query.process_all_available().await.unwrap();
+    assert_eq!(bench.batch(0), first);
+    query.stop().await;
 }
