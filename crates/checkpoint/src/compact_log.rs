@@ -1,8 +1,8 @@
 //! A log of files that is read as a whole: Spark's compactible log.
 //!
 //! The file source (`sources/<i>/`) and the file sink (`_spark_metadata/`) record the files of each
-//! batch, and a restart or a reader needs all of them. So that this does not open one file per batch
-//! ever run, every `interval`-th record is cumulative:
+//! batch, and a restart or a reader needs all of them. So that this does not open one file per
+//! batch ever run, every `interval`-th record is cumulative:
 //!
 //! ```text
 //! 0  1  …  8  9.compact  10  11  …  18  19.compact  20          interval 10
@@ -14,17 +14,19 @@
 //!
 //! # The interval
 //!
-//! Batch N is compacted when `(N + 1) % interval == 0`. The interval is a setting, yet files on disk
-//! bind it: with two or more compacted records it is their distance; with one, at `C`, it is a divisor
-//! of `C + 1`, the smallest that is not below the setting. A log whose first record is not 0 (a query
-//! that went on with a new output folder) begins with a compacted record, which satisfies this rule
-//! and so can be read and continued by Spark, whose own log breaks at its next compaction there.
+//! Batch N is compacted when `(N + 1) % interval == 0`. The interval is a setting, yet files on
+//! disk bind it: with two or more compacted records it is their distance; with one, at `C`, it is a
+//! divisor of `C + 1`, the smallest that is not below the setting. A log whose first record is not
+//! 0 (a query that went on with a new output folder) begins with a compacted record, which
+//! satisfies this rule and so can be read and continued by Spark, whose own log breaks at its next
+//! compaction there.
 //!
 //! # On a crash
 //!
 //! A compacted record is written like any other, in one piece; the records it replaces are deleted
 //! later, when they are older than the clean-up delay, and never those of the last
-//! `min_batches_to_retain` batches. A reader that finds a record deleted under its hands lists again.
+//! `min_batches_to_retain` batches. A reader that finds a record deleted under its hands lists
+//! again.
 mod index;
 
 use std::{fmt, num::NonZeroU64, ops::RangeInclusive};
@@ -70,8 +72,8 @@ pub trait CompactEntry:
         false
     }
 
-    /// Drops the entries that are no longer visible. `retention_ms` is the age that entries may reach,
-    /// `now_ms` the time it is counted from.
+    /// Drops the entries that are no longer visible. `retention_ms` is the age that entries may
+    /// reach, `now_ms` the time it is counted from.
     fn retain_visible(_entries: &mut Vec<Self>, _retention_ms: Option<i64>, _now_ms: i64) {}
 }
 
@@ -152,14 +154,14 @@ impl<T: CompactEntry> CompactLog<T> {
         Ok(())
     }
 
-    /// The latest batch with a record, as of the last [`Self::add`] or [`Self::refresh`]. A sink skips
-    /// the batches up to it.
+    /// The latest batch with a record, as of the last [`Self::add`] or [`Self::refresh`]. A sink
+    /// skips the batches up to it.
     pub async fn latest_id(&self) -> Option<BatchId> {
         self.index.lock().await.latest()
     }
 
-    /// Records the files of a batch. When this returns, the record is durable. `now_ms` is the present
-    /// in milliseconds since the epoch: retention and clean-up count from it.
+    /// Records the files of a batch. When this returns, the record is durable. `now_ms` is the
+    /// present in milliseconds since the epoch: retention and clean-up count from it.
     ///
     /// # Errors
     /// [`CheckpointError::ConcurrentUpdate`] when this or a later batch has a record already;
@@ -272,8 +274,8 @@ impl<T: CompactEntry> CompactLog<T> {
         Ok(())
     }
 
-    /// All visible entries, in the order in which they were recorded. Lists the log, so that a reader
-    /// sees what a writer elsewhere has added.
+    /// All visible entries, in the order in which they were recorded. Lists the log, so that a
+    /// reader sees what a writer elsewhere has added.
     ///
     /// # Errors
     /// When a record cannot be read, or one that is needed is gone.
@@ -302,8 +304,8 @@ impl<T: CompactEntry> CompactLog<T> {
         Ok(all)
     }
 
-    /// The records that hold the batches `from..=to`, each with the batches that are to be taken from
-    /// it: where a batch has no record of its own, that is the compacted one that took it in.
+    /// The records that hold the batches `from..=to`, each with the batches that are to be taken
+    /// from it: where a batch has no record of its own, that is the compacted one that took it in.
     pub(crate) async fn records(
         &self,
         from: BatchId,

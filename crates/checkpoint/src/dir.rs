@@ -9,8 +9,8 @@
 //!   state/…         versions of the state stores                      the state crate
 //! ```
 //!
-//! `metadata` is written first. Logs without it are refused: a query that made itself a new id there
-//! would write its output a second time.
+//! `metadata` is written first. Logs without it are refused: a query that made itself a new id
+//! there would write its output a second time.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -109,8 +109,8 @@ impl CheckpointDir {
 
     /// What `metadata` says; a new checkpoint gets one with the id `new_id`.
     ///
-    /// `verify` is `spark.sql.streaming.checkpoint.verifyMetadataExists.enabled`: whether logs without
-    /// `metadata` are an error.
+    /// `verify` is `spark.sql.streaming.checkpoint.verifyMetadataExists.enabled`: whether logs
+    /// without `metadata` are an error.
     ///
     /// # Errors
     /// [`CheckpointError::MissingMetadata`], or as [`Self::metadata`].
@@ -174,8 +174,8 @@ impl CheckpointDir {
         )
     }
 
-    /// Deletes the records that nobody needs once batch `batch_id` is in the offset log: all but the
-    /// last `min_batches_to_retain` before it (`spark.sql.streaming.minBatchesToRetain`).
+    /// Deletes the records that nobody needs once batch `batch_id` is in the offset log: all but
+    /// the last `min_batches_to_retain` before it (`spark.sql.streaming.minBatchesToRetain`).
     ///
     /// # Errors
     /// When the storage fails. The query can go on; the next purge takes what is left.
@@ -184,20 +184,22 @@ impl CheckpointDir {
         batch_id: BatchId,
         min_batches_to_retain: u64,
     ) -> Result<(), CheckpointError> {
-        // A re-run of `batch_id` starts at the end of the batch before it, whatever the setting says.
+        // A re-run of `batch_id` starts at the end of the batch before it, whatever the setting
+        // says.
         let below = batch_id.saturating_sub(min_batches_to_retain.max(1));
         self.offsets.purge(below).await?;
         self.commits.purge(below).await
     }
 
-    /// Makes `batch_id` the latest batch, and a done one: the records after it are deleted. The query
-    /// must not be running. State and sources go back by themselves, as far as they keep the version.
+    /// Makes `batch_id` the latest batch, and a done one: the records after it are deleted. The
+    /// query must not be running. State and sources go back by themselves, as far as they keep the
+    /// version.
     ///
     /// Commits go first, latest first: a crash on the way leaves a checkpoint that re-runs a batch.
     ///
     /// # Errors
-    /// [`CheckpointError::MissingRecord`] when `batch_id` is not in both logs: then it cannot be gone
-    /// back to, and nothing is deleted.
+    /// [`CheckpointError::MissingRecord`] when `batch_id` is not in both logs: then it cannot be
+    /// gone back to, and nothing is deleted.
     pub async fn rewind(&self, batch_id: BatchId) -> Result<(), CheckpointError> {
         let needed = |log: &str| CheckpointError::MissingRecord {
             path: format!("{}/{log}/{batch_id}", self.location()),

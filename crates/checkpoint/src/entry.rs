@@ -5,8 +5,8 @@
 //! <record, one or more lines of text, UTF-8>
 //! ```
 //!
-//! The last line has no line end. A version above the highest one that a release knows stops it from
-//! reading on: guessing at a newer format could re-run or skip a batch.
+//! The last line has no line end. A version above the highest one that a release knows stops it
+//! from reading on: guessing at a newer format could re-run or skip a batch.
 use std::fmt;
 
 use crate::{CheckpointError, LogKind};

@@ -1,9 +1,9 @@
 //! Errors of the durable layer.
 //!
-//! One variant per cause, with the values that a person needs to find the file and to decide what to
-//! do. Where Spark has an error class for the cause, [`CheckpointError::error_class`] names it and
-//! [`CheckpointError::message_parameters`] fills its template; the texts of those templates live where
-//! all of Spark's do, at the Connect edge.
+//! One variant per cause, with the values that a person needs to find the file and to decide what
+//! to do. Where Spark has an error class for the cause, [`CheckpointError::error_class`] names it
+//! and [`CheckpointError::message_parameters`] fills its template; the texts of those templates
+//! live where all of Spark's do, at the Connect edge.
 use crate::{BatchId, storage::StorageError};
 
 /// Which of the two batch logs an error is about.
@@ -210,7 +210,8 @@ impl CheckpointError {
     pub fn message_parameters(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::ConcurrentUpdate { batch_id, .. } => vec![("batchId", batch_id.to_string())],
-            // Spark notices when it has re-run the latest batch of the offset log and finds it done.
+            // Spark notices when it has re-run the latest batch of the offset log and finds it
+            // done.
             Self::CommitWithoutOffsets { latest_offset, .. } => {
                 vec![("batchId", latest_offset.unwrap_or(0).to_string())]
             }

@@ -1,12 +1,12 @@
 //! Fault points: named places at which a test makes a query fail or the process die.
 //!
-//! Exactly-once rests on what is durable when the engine stops, so every boundary between two durable
-//! effects of a batch has a name here, and the crash matrix stops a query at each of them. A point
-//! fires on a chosen hit, deterministically; [`Faults::fired`] lets a test assert that it did, so that
-//! a renamed or unreachable point fails the test instead of passing it.
+//! Exactly-once rests on what is durable when the engine stops, so every boundary between two
+//! durable effects of a batch has a name here, and the crash matrix stops a query at each of them.
+//! A point fires on a chosen hit, deterministically; [`Faults::fired`] lets a test assert that it
+//! did, so that a renamed or unreachable point fails the test instead of passing it.
 //!
-//! The registry belongs to one query, not to the process: tests run side by side. In production it is
-//! [`Faults::none`] and a hit costs one branch.
+//! The registry belongs to one query, not to the process: tests run side by side. In production it
+//! is [`Faults::none`] and a hit costs one branch.
 use std::{
     fmt,
     str::FromStr,
@@ -38,11 +38,14 @@ macro_rules! fault_points {
 }
 
 fault_points! {
-    /// A file source has found new files and is about to write `sources/<i>/N`. Fired by [`crate::CompactLog`].
+    /// A file source has found new files and is about to write `sources/<i>/N`. Fired by
+    /// [`crate::CompactLog`].
     BeforeSourceLogWrite = "before-source-log-write",
-    /// The file source has recorded its files, `offsets/N` does not exist. Fired by [`crate::CompactLog`].
+    /// The file source has recorded its files, `offsets/N` does not exist. Fired by
+    /// [`crate::CompactLog`].
     AfterSourceLogWrite = "after-source-log-write",
-    /// Nothing of the batch is durable but what sources noted for themselves. Fired by the offset log.
+    /// Nothing of the batch is durable but what sources noted for themselves. Fired by the offset
+    /// log.
     BeforeOffsetWrite = "before-offset-write",
     /// `offsets/N` is durable, nothing else. Fired by the offset log.
     AfterOffsetWrite = "after-offset-write",
@@ -58,7 +61,8 @@ fault_points! {
     SnapshotWrite = "snapshot-write",
     /// The tasks have written their output, the driver has not committed it. Fired by the engine.
     BeforeSinkCommit = "before-sink-commit",
-    /// The sink has begun to commit (a file sink: files in place, no `_spark_metadata/N`). Fired by sinks.
+    /// The sink has begun to commit (a file sink: files in place, no `_spark_metadata/N`). Fired by
+    /// sinks.
     MidSinkCommit = "mid-sink-commit",
     /// The sink has committed, `commits/N` does not exist. Fired by the engine.
     AfterSinkCommit = "after-sink-commit",
@@ -70,12 +74,13 @@ fault_points! {
     SourceCommit = "source-commit",
     /// Some of the log entries that are no longer needed are deleted. Fired by the logs.
     MidPurge = "mid-purge",
-    /// A put leaves the first half of the bytes under the final name and fails: a file system that breaks the
-    /// storage contract. Fired by [`crate::storage::FaultyStorage`].
+    /// A put leaves the first half of the bytes under the final name and fails: a file system that
+    /// breaks the storage contract. Fired by [`crate::storage::FaultyStorage`].
     TornPut = "torn-put",
     /// A put fails and writes nothing. Fired by [`crate::storage::FaultyStorage`].
     FailedPut = "failed-put",
-    /// A put takes effect, yet its outcome is reported as unknown. Fired by [`crate::storage::FaultyStorage`].
+    /// A put takes effect, yet its outcome is reported as unknown. Fired by
+    /// [`crate::storage::FaultyStorage`].
     PutDoneButError = "put-done-but-error",
     /// A put does not take effect, and its outcome is reported as unknown. Fired by
     /// [`crate::storage::FaultyStorage`].
@@ -165,9 +170,9 @@ impl Faults {
         Self(Some(Arc::default()))
     }
 
-    /// A registry armed from text: `<point>[:<hit>][:fail|abort]`, several separated by commas, e.g.
-    /// `after-offset-write:2`. The hit counts from 1, which is the default. The default action is
-    /// `abort`: whoever arms a process from outside wants to see it die.
+    /// A registry armed from text: `<point>[:<hit>][:fail|abort]`, several separated by commas,
+    /// e.g. `after-offset-write:2`. The hit counts from 1, which is the default. The default action
+    /// is `abort`: whoever arms a process from outside wants to see it die.
     ///
     /// # Errors
     /// When a spec is malformed or names an unknown point. An empty text arms nothing.

@@ -1,18 +1,18 @@
 //! The durable layer of a streaming query: everything that survives a crash, except the state.
 //!
 //! A query runs in numbered micro-batches. For each number there is one immutable record of intent
-//! (which ranges of which sources, under which watermark, at which time) and, later, one record that it
-//! is done. This crate owns those records, the files they are kept in and the decision where to go on
-//! after a stop. It knows nothing of plans, rows or the network.
+//! (which ranges of which sources, under which watermark, at which time) and, later, one record
+//! that it is done. This crate owns those records, the files they are kept in and the decision
+//! where to go on after a stop. It knows nothing of plans, rows or the network.
 //!
 //! ```text
 //! construct N ─► offsets/N ─► run ─► state N+1 ─► sink N ─► commits/N ─► construct N+1
 //!                intent                                      done
 //! ```
 //!
-//! The invariant that everything here defends: **a batch number names one immutable record**. Between
-//! `offsets/N` and `commits/N` the query may die anywhere; the next start finds intent without
-//! completion and runs N again, from the same record.
+//! The invariant that everything here defends: **a batch number names one immutable record**.
+//! Between `offsets/N` and `commits/N` the query may die anywhere; the next start finds intent
+//! without completion and runs N again, from the same record.
 //!
 //! | module | owns |
 //! |---|---|
@@ -24,8 +24,9 @@
 //! | [`CheckpointDir`] | where all of that lies |
 //! | [`recovery`] | (offsets seen, commits seen) → the next batch |
 //!
-//! Layout and bytes are those of Apache Spark 4.3, so that a query without state can be moved between
-//! Spark and this engine with its checkpoint. `docs/formats/checkpoint.md` is the reference.
+//! Layout and bytes are those of Apache Spark 4.3, so that a query without state can be moved
+//! between Spark and this engine with its checkpoint. `docs/formats/checkpoint.md` is the
+//! reference.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]

@@ -1,14 +1,16 @@
 //! A batch log: numbered, write-once records, one file a batch, in one folder.
 //!
-//! `offsets/` and `commits/` are batch logs. File `N` is the record of batch `N`; it is written once,
-//! exclusively, and never changed. That exclusiveness is what keeps two runs of one query apart: both
-//! may plan batch N, one of them records it, the other gets [`CheckpointError::ConcurrentUpdate`].
+//! `offsets/` and `commits/` are batch logs. File `N` is the record of batch `N`; it is written
+//! once, exclusively, and never changed. That exclusiveness is what keeps two runs of one query
+//! apart: both may plan batch N, one of them records it, the other gets
+//! [`CheckpointError::ConcurrentUpdate`].
 //!
 //! # Reading
 //!
-//! Names that are not plain decimal numbers are not records and are ignored, as are hidden files. The
-//! log has one writer, so what it wrote last is kept in memory: [`BatchLog::latest`] after
-//! [`BatchLog::add`] does no I/O. Another process's writes are noticed when adding, where it matters.
+//! Names that are not plain decimal numbers are not records and are ignored, as are hidden files.
+//! The log has one writer, so what it wrote last is kept in memory: [`BatchLog::latest`] after
+//! [`BatchLog::add`] does no I/O. Another process's writes are noticed when adding, where it
+//! matters.
 //!
 //! # On a crash
 //!
@@ -230,8 +232,8 @@ impl<T: LogEntry> BatchLog<T> {
         Ok(())
     }
 
-    /// Deletes the records of all batches above `batch_id`, the latest first, so that a crash in the
-    /// middle leaves a shorter log and no gap.
+    /// Deletes the records of all batches above `batch_id`, the latest first, so that a crash in
+    /// the middle leaves a shorter log and no gap.
     ///
     /// # Errors
     /// When the storage fails; what was deleted stays deleted.

@@ -4,8 +4,8 @@
 //! {"id":"65871521-7f26-4f97-b49f-d944a12f4fe1"}
 //! ```
 //!
-//! One line, no version, no line end, written once when the query first starts. The id stays the same
-//! over all restarts; sinks use it to tell a re-run from another query.
+//! One line, no version, no line end, written once when the query first starts. The id stays the
+//! same over all restarts; sinks use it to tell a re-run from another query.
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

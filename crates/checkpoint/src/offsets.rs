@@ -7,15 +7,15 @@
 //! -
 //! ```
 //!
-//! After the version come the batch's metadata and one line a source, in plan order: where the batch
-//! ends for that source, or `-` if the source has not had data yet. A batch starts where the batch
-//! before it ends. Whatever happens, a re-run of N reads the same ranges under the same watermark, the
-//! same batch time and the same pinned confs.
+//! After the version come the batch's metadata and one line a source, in plan order: where the
+//! batch ends for that source, or `-` if the source has not had data yet. A batch starts where the
+//! batch before it ends. Whatever happens, a re-run of N reads the same ranges under the same
+//! watermark, the same batch time and the same pinned confs.
 //!
-//! Spark 4.2 added `v2`, whose lines read `name:offset`. It is read as long as the names are the plan
-//! positions `0`, `1`, …, which is what Spark writes for sources without a name; what follows is
-//! written as `v1`, which Spark resumes from, too. An empty metadata line is Spark's continuous mode,
-//! whose epochs cannot be re-run as batches; such a record is refused.
+//! Spark 4.2 added `v2`, whose lines read `name:offset`. It is read as long as the names are the
+//! plan positions `0`, `1`, …, which is what Spark writes for sources without a name; what follows
+//! is written as `v1`, which Spark resumes from, too. An empty metadata line is Spark's continuous
+//! mode, whose epochs cannot be re-run as batches; such a record is refused.
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};

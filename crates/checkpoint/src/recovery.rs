@@ -10,12 +10,13 @@
 //! | N, but N−1 is gone | any | error: nobody knows where N starts |
 //! | below C, or none | C | error: a batch is done that was never begun |
 //!
-//! The third row holds however far the commits lag behind. A normal crash leaves them one behind; more
-//! means that commits were deleted or that Spark's asynchronous progress tracking wrote only some of
-//! them, and re-running the latest recorded batch is right then, too. Batches between two records that
-//! are both absent (a hole further back) concern nobody.
+//! The third row holds however far the commits lag behind. A normal crash leaves them one behind;
+//! more means that commits were deleted or that Spark's asynchronous progress tracking wrote only
+//! some of them, and re-running the latest recorded batch is right then, too. Batches between two
+//! records that are both absent (a hole further back) concern nobody.
 //!
-//! A watermark never goes back: an earlier batch may have recorded a higher one than its commit did.
+//! A watermark never goes back: an earlier batch may have recorded a higher one than its commit
+//! did.
 use crate::{BatchId, CheckpointError, CommitMetadata, OffsetSeq};
 
 /// What a restart found.
@@ -56,8 +57,8 @@ pub enum NextBatch {
         batch_id: BatchId,
         /// Where it starts, and the confs that stay pinned.
         previous: OffsetSeq,
-        /// Where the batch before it starts: some sources want to see their last batch again. `None`
-        /// if that one was batch 0.
+        /// Where the batch before it starts: some sources want to see their last batch again.
+        /// `None` if that one was batch 0.
         before_previous: Option<OffsetSeq>,
         /// The watermark it runs under, milliseconds since the epoch.
         watermark_ms: i64,
@@ -271,8 +272,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any two sets of files are decided, and no decision runs a batch that is done or skips one
-        /// that was begun.
+        /// Any two sets of files are decided, and no decision runs a batch that is done or skips
+        /// one that was begun.
         #[test]
         fn every_pair_of_logs_is_decided_soundly(
             offset_ids in prop::collection::btree_set(0u64..12, 0..12),

@@ -1,13 +1,13 @@
 //! The order in which Spark writes the keys of a JSON object that is a Scala `Map`.
 //!
-//! Spark keeps the pinned confs in an immutable hash map and writes them as it iterates: not sorted,
-//! not as inserted, but the same on every run. Writing the same order makes our offset files equal to
-//! Spark's byte for byte, which is worth a page: a fixture of a real checkpoint then checks the whole
-//! file.
+//! Spark keeps the pinned confs in an immutable hash map and writes them as it iterates: not
+//! sorted, not as inserted, but the same on every run. Writing the same order makes our offset
+//! files equal to Spark's byte for byte, which is worth a page: a fixture of a real checkpoint then
+//! checks the whole file.
 //!
-//! Up to four entries are kept in insertion order, which is lost here; those are sorted. From five on
-//! the map is a trie over five bits of the key's hash a level, and a node yields the keys that are
-//! alone under their five bits first, by those bits, and then its children, by theirs.
+//! Up to four entries are kept in insertion order, which is lost here; those are sorted. From five
+//! on the map is a trie over five bits of the key's hash a level, and a node yields the keys that
+//! are alone under their five bits first, by those bits, and then its children, by theirs.
 use std::collections::BTreeMap;
 
 const BITS_PER_LEVEL: u32 = 5;

@@ -5,12 +5,12 @@
 //! {"path":"file:///out/part-00000-….json","size":16,"isDir":false,"modificationTime":1700000000000,"blockReplication":1,"blockSize":33554432,"action":"add"}
 //! ```
 //!
-//! The record is the sink's commit: a file in the folder that no record names does not exist for those
-//! who honour the log, so a batch that died half-way leaves no rows, and a batch whose record is there
-//! is not written again.
+//! The record is the sink's commit: a file in the folder that no record names does not exist for
+//! those who honour the log, so a batch that died half-way leaves no rows, and a batch whose record
+//! is there is not written again.
 //!
-//! Old releases of Spark could write `"action":"delete"`, which takes the file of an earlier line out
-//! again. Newer ones never do; it is still understood here.
+//! Old releases of Spark could write `"action":"delete"`, which takes the file of an earlier line
+//! out again. Newer ones never do; it is still understood here.
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};

@@ -5,8 +5,8 @@
 //! {"path":"file:///data/in/a.json","timestamp":1700000000000,"batchId":0}
 //! ```
 //!
-//! One line a file. The numbers are the source's own: offset `{"logOffset":N}` in the offset log means
-//! "up to and with file N of this log". All lines together are the files the source has seen.
+//! One line a file. The numbers are the source's own: offset `{"logOffset":N}` in the offset log
+//! means "up to and with file N of this log". All lines together are the files the source has seen.
 use serde::{Deserialize, Serialize};
 
 use crate::{BatchId, CheckpointError, CompactEntry, CompactLog, FaultPoint};
@@ -34,8 +34,8 @@ impl CompactEntry for FileEntry {
 pub type SourceLog = CompactLog<FileEntry>;
 
 impl SourceLog {
-    /// The files of the records `from..=to`: what a batch reads that starts at offset `from - 1` and
-    /// ends at offset `to`.
+    /// The files of the records `from..=to`: what a batch reads that starts at offset `from - 1`
+    /// and ends at offset `to`.
     ///
     /// # Errors
     /// When a record is gone, with its compacted successors, or cannot be read.

@@ -1,7 +1,7 @@
 //! Checkpoints that Spark 4.3.0 wrote, read and written again.
 //!
-//! `fixtures/spark-4.3.0/generate.py` made them and says which query each one is of. They stay as they
-//! are: whatever a later release writes, it must go on reading these.
+//! `fixtures/spark-4.3.0/generate.py` made them and says which query each one is of. They stay as
+//! they are: whatever a later release writes, it must go on reading these.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,5 +1,5 @@
-//! Which records a compactible log has, and what follows from that: which one is compacted next, and
-//! which ones together hold everything. Functions of plain values; the log does the I/O.
+//! Which records a compactible log has, and what follows from that: which one is compacted next,
+//! and which ones together hold everything. Functions of plain values; the log does the I/O.
 use std::{
     collections::{BTreeSet, VecDeque},
     num::NonZeroU64,

@@ -1,8 +1,8 @@
 //! A storage that misbehaves on demand.
 //!
 //! Wraps any [`Storage`] and acts out the storage-level [`FaultPoint`]s: puts that fail, puts whose
-//! answer is lost, files torn in the middle, reads that fail. Only puts and gets of paths that contain
-//! the filter count as hits, so that a test can aim at `offsets/` alone.
+//! answer is lost, files torn in the middle, reads that fail. Only puts and gets of paths that
+//! contain the filter count as hits, so that a test can aim at `offsets/` alone.
 use std::sync::Arc;
 
 use async_trait::async_trait;

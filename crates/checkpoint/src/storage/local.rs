@@ -9,8 +9,8 @@
 //!
 //! `link(2)` fails when the target exists, which makes it the one portable call that publishes a
 //! finished file atomically *and* exclusively. Where the file system has no hard links, the writer
-//! takes `a/.7.lock.tmp` (created exclusively) around "look, then rename"; every writer of that file
-//! system goes the same way, so exactly one wins there too.
+//! takes `a/.7.lock.tmp` (created exclusively) around "look, then rename"; every writer of that
+//! file system goes the same way, so exactly one wins there too.
 //!
 //! A put costs two syncs. Folders are created, and synced up to the first one that existed, only
 //! when the temporary cannot be created for lack of them.
@@ -18,19 +18,20 @@
 //! # On a crash
 //!
 //! Before the link nothing is visible; after it the whole file is. What may stay behind is a
-//! temporary. Names that start with a dot are never listed, and a temporary whose writer must be dead
-//! (older than [`TEMPORARY_AGE_MAX`] by the file system's own clock) is removed the first time this
-//! storage writes into its folder. Spark names its temporaries the same way, so its leftovers go too.
+//! temporary. Names that start with a dot are never listed, and a temporary whose writer must be
+//! dead (older than [`TEMPORARY_AGE_MAX`] by the file system's own clock) is removed the first time
+//! this storage writes into its folder. Spark names its temporaries the same way, so its leftovers
+//! go too.
 //!
 //! # Hadoop's checksum sidecars
 //!
 //! Spark writes local files through a layer that keeps the CRC of `NAME` in `.NAME.crc` and refuses
-//! to read `NAME` when the two disagree; a missing sidecar is fine. So a sidecar is removed *before*
-//! its file is replaced or created, and together with it on delete: at no moment is there a sidecar
-//! that belongs to other bytes.
+//! to read `NAME` when the two disagree; a missing sidecar is fine. So a sidecar is removed
+//! *before* its file is replaced or created, and together with it on delete: at no moment is there
+//! a sidecar that belongs to other bytes.
 //!
-//! A put that has begun is carried out even if its future is dropped: blocking calls cannot be called
-//! off. Whoever restarts a query in the same process waits for the old run's puts first.
+//! A put that has begun is carried out even if its future is dropped: blocking calls cannot be
+//! called off. Whoever restarts a query in the same process waits for the old run's puts first.
 //!
 //! Deletes are not synced. What a power cut brings back is an old file that is deleted again.
 use std::{
@@ -110,7 +111,8 @@ impl LocalStorage {
         tokio::task::spawn_blocking(move || work(&folder, &full))
             .await
             .unwrap_or_else(|e| {
-                // The runtime is shutting down or the closure panicked: a put may have been under way.
+                // The runtime is shutting down or the closure panicked: a put may have been under
+                // way.
                 Err(StorageError::Indeterminate {
                     path: shown,
                     message: e.to_string(),
@@ -192,7 +194,8 @@ impl Storage for LocalStorage {
 }
 
 impl Folder {
-    /// The full path of `path`, which must stay below the root and must not be hidden from listings.
+    /// The full path of `path`, which must stay below the root and must not be hidden from
+    /// listings.
     fn resolve(&self, operation: &'static str, path: &str) -> Result<PathBuf, StorageError> {
         let plain = Path::new(path)
             .components()
@@ -253,8 +256,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes the temporaries of dead writers from `dir`, once. `fresh` was written just now and so
-    /// tells the time by the clock that also stamped the temporaries.
+    /// Removes the temporaries of dead writers from `dir`, once. `fresh` was written just now and
+    /// so tells the time by the clock that also stamped the temporaries.
     fn sweep_once(&self, dir: &Path, fresh: &Path) {
         let first = self
             .swept
@@ -403,8 +406,8 @@ fn list_files(dir: &Path) -> Result<Vec<FileMeta>, StorageError> {
     Ok(files)
 }
 
-/// The entries of a folder that are not temporaries or sidecars. Names that are not UTF-8 are none of
-/// ours.
+/// The entries of a folder that are not temporaries or sidecars. Names that are not UTF-8 are none
+/// of ours.
 fn visible_entries(dir: &Path) -> Result<Vec<(String, fs::DirEntry)>, StorageError> {
     let entries = match fs::read_dir(dir) {
         Err(e) if is_missing(&e) => return Ok(Vec::new()),

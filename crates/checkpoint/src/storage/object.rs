@@ -1,15 +1,16 @@
 //! Storage in an object store: S3, GCS, Azure, memory.
 //!
 //! An object appears whole or not at all, so there are no temporaries. Exclusive creation is the
-//! store's own conditional write ([`PutMode::Create`]: `If-None-Match: *` on S3); a store without one
-//! is refused at the first `put_new`, because a check followed by a write would let two queries own
-//! one batch.
+//! store's own conditional write ([`PutMode::Create`]: `If-None-Match: *` on S3); a store without
+//! one is refused at the first `put_new`, because a check followed by a write would let two queries
+//! own one batch.
 //!
 //! # When the answer is lost
 //!
 //! A request that times out may have been carried out. Such an error is reported as
 //! [`StorageError::Indeterminate`], never as a failure; the logs resolve it by reading back what is
-//! there. Folders do not exist: a listing is of a key prefix, and deleting a folder deletes its keys.
+//! there. Folders do not exist: a listing is of a key prefix, and deleting a folder deletes its
+//! keys.
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -182,8 +183,8 @@ fn put_error(path: String, error: Error) -> StorageError {
     }
 }
 
-/// For requests that change something: only errors that are raised before the request is carried out
-/// are surely without effect.
+/// For requests that change something: only errors that are raised before the request is carried
+/// out are surely without effect.
 fn ambiguous(operation: &'static str, path: String, error: Error) -> StorageError {
     match error {
         Error::Generic { .. } | Error::JoinError { .. } => StorageError::Indeterminate {
