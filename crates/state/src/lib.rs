@@ -27,6 +27,7 @@
 mod columnar;
 mod error;
 mod format;
+pub mod hash;
 pub mod registry;
 mod schema;
 pub mod store;

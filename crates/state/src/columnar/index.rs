@@ -1,14 +1,11 @@
 //! The key index: encoded key → slot → where the key's newest row is.
 //!
 //! A slot is a key's identity for as long as the key is in the store, so buckets and segments refer to
-//! keys by slot number while rows move. DataFusion's `GroupValues` would give the same mapping faster to
-//! write but not the same store: it cannot forget a key, and asking for an absent key adds it.
+//! keys by slot number while rows move. DataFusion's `GroupValues` has the same mapping from key to number,
+//! but it cannot forget a key, and asking for an absent key adds it.
 //!
 //! Keys are compared by their `arrow-row` encoding, which is one memcmp whatever the column types are and
 //! treats NULL as a value.
-use std::hash::BuildHasher;
-
-use datafusion::common::hash_utils::RandomState;
 use hashbrown::HashTable;
 
 use super::arena::{KeyArena, KeyRef};
@@ -51,15 +48,6 @@ struct Slot {
 struct Entry {
     tag: u32,
     slot: SlotId,
-}
-
-/// Seed of the in-memory hash; nothing durable depends on it.
-const HASHER: RandomState = RandomState::with_seed(0x6d69_6c6c_7374_7265);
-
-/// Short hash of an encoded key.
-pub(super) fn key_tag(key: &[u8]) -> u32 {
-    let hash = HASHER.hash_one(key);
-    (hash ^ (hash >> 32)) as u32
 }
 
 /// The table wants entropy at both ends of 64 bits; a multiplication spreads the tag's 32.

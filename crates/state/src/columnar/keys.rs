@@ -1,10 +1,12 @@
 //! Keys of one call, encoded for the index.
+use std::hash::BuildHasher;
+
 use arrow::{
     array::ArrayRef,
     row::{RowConverter, Rows, SortField},
 };
+use hashbrown::DefaultHashBuilder;
 
-use super::index::key_tag;
 use crate::{
     Result,
     schema::{StorageSchema, holds_floats, normalize_floats},
@@ -16,6 +18,9 @@ pub(super) struct KeyEncoder {
     /// `None` for a store without key columns, whose one key is the empty string.
     converter: Option<RowConverter>,
     float_columns: Vec<bool>,
+    /// Seeded anew for every store: keys come from outside and must not choose their collisions. Neither
+    /// what is stored nor the order of any answer depends on it.
+    hasher: DefaultHashBuilder,
 }
 
 /// Encoded keys, reused from call to call.
@@ -30,7 +35,7 @@ impl EncodedKeys {
         self.tags.len()
     }
 
-    /// The i-th key's short hash and bytes.
+    /// The i-th key's tag, a short hash, and its bytes.
     pub(super) fn key(&self, i: usize) -> (u32, &[u8]) {
         let bytes = self
             .rows
@@ -59,6 +64,7 @@ impl KeyEncoder {
         Ok(Self {
             converter,
             float_columns,
+            hasher: DefaultHashBuilder::default(),
         })
     }
 
@@ -93,13 +99,16 @@ impl KeyEncoder {
     ) -> Result<()> {
         into.tags.clear();
         let Some(converter) = &self.converter else {
-            into.tags.resize(row_count, key_tag(&[]));
+            into.tags.resize(row_count, 0);
             return Ok(());
         };
         let rows = into.rows.get_or_insert_with(|| converter.empty_rows(0, 0));
         rows.clear();
         converter.append(rows, columns)?;
-        into.tags.extend(rows.iter().map(|row| key_tag(row.data())));
+        into.tags.extend(rows.iter().map(|row| {
+            let hash = self.hasher.hash_one(row.data());
+            (hash ^ (hash >> 32)) as u32
+        }));
         Ok(())
     }
 }
