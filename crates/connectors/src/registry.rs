@@ -1,0 +1,285 @@
+//! From the name in `format("…")` to a connector, and what is to be known about a format before
+//! that.
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use millstream_engine::{plan::OutputMode, sink::Sink, source::SourceDefinition};
+
+use crate::{
+    console::{ConsoleOptions, ConsoleOutput, ConsoleSink, TableText},
+    error::ConnectorError,
+    memory::{MemorySink, MemoryTables},
+    noop::NoopSink,
+    options::Options,
+    rate::{RateDefinition, RateOptions},
+    rate_micro_batch::{RateMicroBatchDefinition, RateMicroBatchOptions},
+    settings::ConnectorSettings,
+    socket::{SocketDefinition, SocketOptions},
+};
+
+/// What `readStream…load()` says.
+#[derive(Debug, Clone)]
+pub struct SourceRequest {
+    /// Format name, in any case.
+    pub format: String,
+    /// Options as given.
+    pub options: Options,
+    /// Paths given to `load`.
+    pub paths: Vec<String>,
+    /// Schema given by the user.
+    pub user_schema: Option<SchemaRef>,
+    /// What the session decides.
+    pub settings: ConnectorSettings,
+}
+
+/// What `writeStream…start()` says.
+#[derive(Debug, Clone)]
+pub struct SinkRequest {
+    /// Options as given.
+    pub options: Options,
+    /// Path given to `start`.
+    pub path: Option<String>,
+    /// Names given to `partitionBy`.
+    pub partition_by: Vec<String>,
+    /// Columns of the query's result.
+    pub schema: SchemaRef,
+    /// Output mode of the query.
+    pub output_mode: OutputMode,
+    /// Name of the query.
+    pub query_name: Option<String>,
+    /// What the session decides.
+    pub settings: ConnectorSettings,
+    /// The session's memory tables.
+    pub memory_tables: MemoryTables,
+    /// Where the console sink prints.
+    pub console: ConsoleOutput,
+}
+
+/// What a format can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Socket,
+    Rate,
+    RateMicroBatch,
+    Console,
+    Memory,
+    Noop,
+    File(&'static str),
+}
+
+/// Formats of files, as users may name them.
+const FILE_FORMATS: [&str; 6] = ["json", "csv", "text", "parquet", "orc", "binaryfile"];
+
+fn find(format: &str) -> Result<Format, ConnectorError> {
+    let name = format.to_ascii_lowercase();
+    if let Some(file) = FILE_FORMATS.into_iter().find(|known| *known == name) {
+        return Ok(Format::File(file));
+    }
+    let provider = format.to_owned();
+    match name.as_str() {
+        "socket" => Ok(Format::Socket),
+        "rate" => Ok(Format::Rate),
+        "rate-micro-batch" => Ok(Format::RateMicroBatch),
+        "console" => Ok(Format::Console),
+        "memory" => Ok(Format::Memory),
+        "noop" => Ok(Format::Noop),
+        "kafka" => Err(ConnectorError::KafkaNotEnabled { provider }),
+        "avro" => Err(ConnectorError::AvroNotEnabled { provider }),
+        "xml" => Err(ConnectorError::Unsupported {
+            feature: "the data source xml".to_owned(),
+        }),
+        _ => Err(ConnectorError::DataSourceNotFound { provider }),
+    }
+}
+
+/// Whether the format exists at all, as a source or a sink, streaming or not.
+///
+/// # Errors
+/// [`ConnectorError::DataSourceNotFound`] and its kin.
+pub fn check_format(format: &str) -> Result<(), ConnectorError> {
+    if is_batch_only(format) {
+        Ok(())
+    } else {
+        find(format).map(drop)
+    }
+}
+
+/// Formats that Spark has for batch queries only.
+fn is_batch_only(format: &str) -> bool {
+    matches!(
+        format.to_ascii_lowercase().as_str(),
+        "jdbc" | "statestore" | "state-metadata"
+    )
+}
+
+/// Whether the format is one of files: readable in batch, with paths.
+pub fn is_file_format(format: &str) -> bool {
+    matches!(find(format), Ok(Format::File(_)))
+}
+
+/// The output modes in which the sink works.
+///
+/// # Errors
+/// If there is no such sink.
+pub fn output_modes(format: &str) -> Result<&'static [OutputMode], ConnectorError> {
+    Ok(match sink_format(format)? {
+        Format::File(_) => &[OutputMode::Append],
+        _ => &[OutputMode::Append, OutputMode::Update, OutputMode::Complete],
+    })
+}
+
+/// Whether a query to this sink must say where its checkpoint is. Others may keep it in a temporary
+/// folder.
+///
+/// # Errors
+/// If there is no such sink.
+pub fn needs_checkpoint_location(format: &str) -> Result<bool, ConnectorError> {
+    Ok(matches!(sink_format(format)?, Format::File(_)))
+}
+
+/// Whether a query to this sink can go on from an existing checkpoint. The memory sink only can
+/// when every batch brings the whole result.
+///
+/// # Errors
+/// If there is no such sink.
+pub fn recovers(format: &str, mode: OutputMode) -> Result<bool, ConnectorError> {
+    let forgets = matches!(sink_format(format)?, Format::Memory);
+    Ok(!forgets || mode == OutputMode::Complete)
+}
+
+fn sink_format(format: &str) -> Result<Format, ConnectorError> {
+    let refused = || ConnectorError::NotStreamable {
+        class_name: format.to_owned(),
+        operator: "writing",
+    };
+    if is_batch_only(format) {
+        return Err(refused());
+    }
+    match find(format)? {
+        Format::Socket | Format::Rate | Format::RateMicroBatch | Format::File("binaryfile") => {
+            Err(refused())
+        }
+        sink => Ok(sink),
+    }
+}
+
+/// Describes a streaming source. Nothing is opened, except that files may be looked at for their
+/// schema.
+///
+/// # Errors
+/// If there is no such source, or its options are wrong.
+pub async fn source(request: &SourceRequest) -> Result<Arc<dyn SourceDefinition>, ConnectorError> {
+    let format = request.format.as_str();
+    let refused = || ConnectorError::NotStreamable {
+        class_name: format.to_owned(),
+        operator: "reading",
+    };
+    if is_batch_only(format) {
+        return Err(refused());
+    }
+    let options = &request.options;
+    Ok(match find(format)? {
+        Format::Socket => {
+            refuse_schema(request, "TextSocketSourceProvider")?;
+            Arc::new(SocketDefinition::new(SocketOptions::parse(options)?))
+        }
+        Format::Rate => {
+            refuse_schema(request, "RateStreamProvider")?;
+            Arc::new(RateDefinition::new(RateOptions::parse(options)?))
+        }
+        Format::RateMicroBatch => {
+            refuse_schema(request, "RatePerMicroBatchProvider")?;
+            Arc::new(RateMicroBatchDefinition::new(RateMicroBatchOptions::parse(
+                options,
+            )?))
+        }
+        Format::Memory => {
+            // The memory source of Spark exists in its own tests only.
+            return Err(ConnectorError::DataSourceNotFound {
+                provider: format.to_owned(),
+            });
+        }
+        Format::Console | Format::Noop => return Err(refused()),
+        Format::File(_) => return Err(refused()),
+    })
+}
+
+fn refuse_schema(request: &SourceRequest, provider: &'static str) -> Result<(), ConnectorError> {
+    match request.user_schema {
+        Some(_) => Err(ConnectorError::UserSchema { provider }),
+        None => Ok(()),
+    }
+}
+
+/// Makes a streaming sink.
+///
+/// # Errors
+/// If there is no such sink, it does not take the output mode, or its options are wrong.
+pub async fn sink(format: &str, request: &SinkRequest) -> Result<Arc<dyn Sink>, ConnectorError> {
+    if !output_modes(format)?.contains(&request.output_mode) {
+        return Err(ConnectorError::OutputMode {
+            output_mode: request.output_mode.to_string(),
+            class_name: format.to_owned(),
+        });
+    }
+    check_partition_columns(request)?;
+    Ok(match sink_format(format)? {
+        Format::Console => {
+            let options = ConsoleOptions::parse(&request.options)?;
+            let table = TableText {
+                num_rows: options.num_rows,
+                truncate: if options.truncate {
+                    ConsoleOptions::CELL_LENGTH_MAX
+                } else {
+                    0
+                },
+                vertical: false,
+                zone: request.settings.zone,
+            };
+            let schema = Arc::clone(&request.schema);
+            Arc::new(ConsoleSink::new(schema, table, request.console.clone()))
+        }
+        Format::Memory => {
+            let name = request
+                .query_name
+                .as_deref()
+                .ok_or(ConnectorError::QueryNameRequired)?;
+            let table = request
+                .memory_tables
+                .create(name, Arc::clone(&request.schema));
+            Arc::new(MemorySink::new(table))
+        }
+        _ => Arc::new(NoopSink),
+    })
+}
+
+fn check_partition_columns(request: &SinkRequest) -> Result<(), ConnectorError> {
+    let case_sensitive = request.settings.format.case_sensitive;
+    for column in &request.partition_by {
+        let same = |name: &str| {
+            if case_sensitive {
+                name == column
+            } else {
+                name.eq_ignore_ascii_case(column)
+            }
+        };
+        if !request
+            .schema
+            .fields()
+            .iter()
+            .any(|field| same(field.name()))
+        {
+            let names: Vec<_> = request
+                .schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .collect();
+            return Err(ConnectorError::PartitionColumnNotFound {
+                column: column.clone(),
+                columns: names.join(", "),
+            });
+        }
+    }
+    Ok(())
+}
