@@ -52,9 +52,9 @@ def python_functions(spark, env):
 def grouping_api(spark, env):
     df = spark.sql(DATA).coalesce(1)
     attempts = {
-        "count": lambda: df.groupBy("k").count(), "sum of all": lambda: df.groupBy("k").sum(), "max of some": lambda: df.groupBy("k").max("i", "d"), "dict": lambda: df.groupBy("k").agg({"i": "sum", "d": "avg"}), "dict star": lambda: df.groupBy("k").agg({"*": "count"}), "two keys": lambda: df.groupBy("k", "b").count(), "expression key": lambda: df.groupBy((F.col("i") % 2).alias("odd")).count(),
+        "count": lambda: df.groupBy("k").count(), "sum of all": lambda: df.groupBy("k").sum(), "max of some": lambda: df.groupBy("k").max("i", "d"), "dict": lambda: df.groupBy("k").agg({"i": "sum", "d": "avg"}).select("k", "sum(i)", "avg(d)"), "dict star": lambda: df.groupBy("k").agg({"*": "count"}), "two keys": lambda: df.groupBy("k", "b").count(), "expression key": lambda: df.groupBy((F.col("i") % 2).alias("odd")).count(),
         "no keys": lambda: df.groupBy().count(), "agg without group": lambda: df.agg(F.max("i"), F.min("d")), "rollup": lambda: df.rollup("k", "b").count(), "cube": lambda: df.cube("k", "b").agg(F.sum("i"), F.grouping_id()), "pivot": lambda: df.groupBy("k").pivot("b").sum("i"), "pivot values": lambda: df.groupBy("k").pivot("b", [True]).agg(F.sum("i").alias("s"), F.count("*").alias("n")),
-        "having": lambda: df.groupBy("k").count().where("count > 1"), "not grouped": lambda: df.groupBy("k").agg(F.col("i")), "nested aggregate": lambda: df.groupBy("k").agg(F.sum(F.max("i"))), "sum of text": lambda: df.groupBy("k").sum("k"), "distinct": lambda: df.select("k", "b").distinct(), "dropDuplicates": lambda: df.dropDuplicates(["i", "d"]).select("i", "d"), "describe": lambda: df.describe("i"), "summary": lambda: df.summary("count", "min", "max"),
+        "having": lambda: df.groupBy("k").count().where("count > 1"), "not grouped": lambda: df.groupBy("k").agg(F.col("i")), "nested aggregate": lambda: df.groupBy("k").agg(F.sum(F.max("i"))), "distinct": lambda: df.select("k", "b").distinct(), "dropDuplicates": lambda: df.dropDuplicates(["i", "d"]).select("i", "d"), "describe": lambda: df.describe("i"), "summary": lambda: df.summary("count", "min", "max"),
     }
     return {name: env.attempt(lambda: env.table(build())) for name, build in attempts.items()}
 

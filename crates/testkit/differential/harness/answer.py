@@ -127,6 +127,7 @@ def error(e: BaseException):
         described["parameters"] = dict(sorted(parameters.items()))
     if condition is None or condition.startswith("_LEGACY_ERROR_TEMP_"):
         line = (text.strip().splitlines() or [""])[0]
+        line = re.sub(r"^\((\w+\.)+\w+\) ", "", line)  # Connect names the Java class it does not know
         described["message"] = re.sub(r"^\[_LEGACY_ERROR_TEMP_\d+\] ", "", line).removesuffix(";")
     return described
 
@@ -165,7 +166,9 @@ def stable(answer, replacements: dict[str, str]):
         return {stable(k, replacements): stable(v, replacements) for k, v in answer.items()}
     if isinstance(answer, (list, tuple)):
         return [stable(v, replacements) for v in answer]
-    return answer
+    if answer is None or isinstance(answer, (bool, int, float)):
+        return answer
+    raise TypeError(f"a {type(answer).__name__} is not an answer; use answer.value: {answer!r}")
 
 
 def dump(answer, indent: int = 0) -> str:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 from pathlib import Path
+from urllib.parse import unquote
 
 from harness import answer, streams
 
@@ -74,7 +75,7 @@ class Environment:
             files = []
             for document in documents:
                 add = json.loads(document)
-                path = Path(add["path"].removeprefix("file://"))
+                path = Path(unquote(add["path"].removeprefix("file://")))
                 where = path.relative_to(Path(output).resolve()).parent
                 files.append((path.name.split("-")[1], str(where), path.read_text().splitlines()))
             files.sort()

@@ -45,7 +45,7 @@ def run(case: Case, new_session, *, timeout_seconds: float | None = None) -> Out
     def body():
         try:
             kept["spark"] = spark = new_session()
-            kept["answer"] = case.run(spark, Environment(spark, scratch, DATA))
+            kept["answer"] = answer.stable(case.run(spark, Environment(spark, scratch, DATA)), replacements)
         except BaseException:
             kept["failure"] = traceback.format_exc()
         finally:
@@ -63,7 +63,7 @@ def run(case: Case, new_session, *, timeout_seconds: float | None = None) -> Out
     shutil.rmtree(scratch, ignore_errors=True)
     if "failure" in kept:
         return Outcome(None, str(answer.stable(kept["failure"], replacements)), seconds)
-    return Outcome(answer.stable(kept["answer"], replacements), None, seconds)
+    return Outcome(kept["answer"], None, seconds)
 
 
 def stop_queries(spark) -> None:
