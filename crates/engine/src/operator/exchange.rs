@@ -28,6 +28,7 @@ use datafusion::{
     },
 };
 use futures::{StreamExt, stream};
+use millstream_state::hash::{murmur3_hash, partition_of};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The seed of Spark's partitioning hash.
@@ -138,7 +139,7 @@ fn split(batch: &RecordBatch, keys: usize, partitions: usize) -> Result<Vec<(usi
         .get(..keys)
         .ok_or_else(|| internal_datafusion_err!("an exchange has more keys than columns"))?;
     let mut owners = vec![Vec::<u32>::new(); partitions];
-    for (row, hash) in murmur3_hash(columns, SEED)?.into_iter().enumerate() {
+    for (row, hash) in murmur3_hash(columns, batch.num_rows(), SEED).map_err(crate::batch::external)?.into_iter().enumerate() {
         if let Some(rows) = owners.get_mut(partition_of(hash, partitions as u32) as usize) {
             rows.push(row as u32);
         }
@@ -237,19 +238,4 @@ impl ExecutionPlan for ExchangeExec {
         );
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
-}
-
-fn murmur3_hash(columns: &[arrow::array::ArrayRef], seed: i32) -> Result<Vec<i32>> {
-    let rows = columns.first().map_or(0, |column| column.len());
-    let mut hashes = vec![seed as u64; rows];
-    datafusion::common::hash_utils::create_hashes(
-        columns,
-        datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE.random_state(),
-        &mut hashes,
-    )?;
-    Ok(hashes.into_iter().map(|hash| hash as i32).collect())
-}
-
-fn partition_of(hash: i32, partitions: u32) -> u32 {
-    hash.rem_euclid(partitions as i32) as u32
 }
