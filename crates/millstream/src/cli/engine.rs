@@ -1,0 +1,105 @@
+//! The engine as a command starts it: configuration, runtimes, environment.
+use std::{collections::BTreeMap, sync::Arc};
+
+use millstream_checkpoint::Faults;
+use millstream_spark::Environment;
+use tokio::runtime::{Handle, Runtime};
+
+use super::{CliError, args::EngineArguments, defaults, master, runtimes::Runtimes};
+
+/// Names of connectors as they appear in Maven coordinates, and whether they are built in.
+const CONNECTORS: [(&str, &str); 3] = [
+    ("spark-sql-kafka", "kafka"),
+    ("spark-avro", "avro"),
+    ("spark-cassandra-connector", "cassandra"),
+];
+
+/// A started engine.
+#[derive(Debug)]
+pub struct Engine {
+    runtimes: Runtimes,
+    environment: Arc<Environment>,
+    conf: Arc<BTreeMap<String, String>>,
+}
+
+impl Engine {
+    /// Starts the engine. `extra` is configuration from arguments of the command; it wins over files and `--conf`.
+    pub fn start(arguments: &EngineArguments, extra: &[(&str, String)]) -> Result<Self, CliError> {
+        let mut conf = defaults::load(arguments, |name| std::env::var(name).ok())?;
+        for (key, value) in extra {
+            conf.insert(key.to_string(), value.clone());
+        }
+        let threads = master::threads(conf.get("spark.master").map_or("local[*]", String::as_str))?;
+        if let Some(packages) = conf.get("spark.jars.packages") {
+            tell_packages(packages);
+        }
+        let faults = faults()?;
+        let runtimes = Runtimes::start(threads)?;
+        let conf = Arc::new(conf);
+        let environment = Environment::new(
+            Arc::clone(&conf),
+            runtimes.plans.handle().clone(),
+            threads,
+            faults,
+        )
+        .map_err(|error| CliError::Usage(error.to_string()))?;
+        Ok(Self {
+            runtimes,
+            environment: Arc::new(environment),
+            conf,
+        })
+    }
+
+    /// The runtime that answers clients.
+    pub fn front(&self) -> &Runtime {
+        &self.runtimes.front
+    }
+
+    /// Where plans run.
+    pub fn plans(&self) -> Handle {
+        self.runtimes.plans.handle().clone()
+    }
+
+    /// What sessions are made of.
+    pub fn environment(&self) -> Arc<Environment> {
+        Arc::clone(&self.environment)
+    }
+
+    /// A key of the configuration.
+    pub fn conf(&self, key: &str) -> Option<String> {
+        self.conf.get(key).cloned()
+    }
+
+    /// Ends the engine without waiting for what still runs.
+    pub fn abandon(self) {
+        self.runtimes.abandon();
+    }
+}
+
+/// Fault points that the crash tests arm from outside.
+fn faults() -> Result<Faults, CliError> {
+    match std::env::var("MILLSTREAM_FAULT") {
+        Ok(spec) if !spec.is_empty() => Faults::from_spec(&spec)
+            .map_err(|error| CliError::Usage(format!("MILLSTREAM_FAULT={spec:?}: {error}"))),
+        _ => Ok(Faults::none()),
+    }
+}
+
+fn tell_packages(packages: &str) {
+    for package in packages
+        .split(',')
+        .map(str::trim)
+        .filter(|package| !package.is_empty())
+    {
+        match CONNECTORS
+            .iter()
+            .find(|(artifact, _)| package.contains(artifact))
+        {
+            Some((_, connector)) => tracing::warn!(
+                package,
+                "package not loaded: the {connector} connector is not built in yet"
+            ),
+            None => tracing::warn!(package, "package not loaded: there is no JVM to load it"),
+        }
+    }
+}
