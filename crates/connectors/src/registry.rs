@@ -234,7 +234,7 @@ pub async fn sink(format: &str, request: &SinkRequest) -> Result<Arc<dyn Sink>, 
                     0
                 },
                 vertical: false,
-                zone: request.settings.zone,
+                zone: request.settings.format.time_zone,
             };
             let schema = Arc::clone(&request.schema);
             Arc::new(ConsoleSink::new(schema, table, request.console.clone()))

@@ -4,15 +4,13 @@ use std::num::NonZeroU64;
 
 use millstream_checkpoint::CompactLogOptions;
 
-use crate::{format::FormatSettings, text::Zone};
+use crate::format::FormatSettings;
 
 /// Settings of sources and sinks, with Spark's defaults.
 #[derive(Debug, Clone)]
 pub struct ConnectorSettings {
     /// What formats need to know.
     pub format: FormatSettings,
-    /// Session time zone for text: a name or an offset. `spark.sql.session.timeZone`.
-    pub zone: Zone,
     /// `spark.sql.streaming.schemaInference`.
     pub schema_inference: bool,
     /// `spark.sql.streaming.fileSource.schema.forceNullable`.
@@ -90,7 +88,6 @@ impl Default for ConnectorSettings {
     fn default() -> Self {
         Self {
             format: FormatSettings::default(),
-            zone: Zone::UTC,
             schema_inference: false,
             force_nullable: true,
             partition_type_inference: true,

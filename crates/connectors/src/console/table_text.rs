@@ -10,7 +10,10 @@ use arrow::{
     datatypes::Schema,
 };
 
-use crate::text::{RenderError, Style, Zone, render};
+use crate::{
+    datetime::Zone,
+    text::{RenderError, Style, render},
+};
 
 const COLUMN_WIDTH_MIN: usize = 3;
 

@@ -46,7 +46,7 @@ async fn printed(options: &[(&str, &str)], partitions: &[RecordBatch]) -> String
             0
         },
         vertical: false,
-        zone: crate::text::Zone::UTC,
+        zone: crate::datetime::Zone::UTC,
     };
     let schema = rows(0..0).schema();
     let screen = Screen::default();

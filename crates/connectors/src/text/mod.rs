@@ -16,9 +16,6 @@
 mod numbers;
 mod render;
 mod temporal;
-mod zone;
 
 pub use numbers::{write_double, write_float};
 pub use render::{INTERVAL_FIELDS, RenderError, Style, render};
-pub use temporal::{write_date, write_time, write_timestamp};
-pub use zone::{UnknownZone, Zone};

@@ -6,7 +6,7 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray, StringBuilder, cast::downcast_array},
     compute::{CastOptions, cast_with_options},
     datatypes::{
-        ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal128Type, Decimal256Type,
+        ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type,
         DurationMicrosecondType, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
         Int64Type, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType,
         Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type,
@@ -15,12 +15,12 @@ use arrow::{
 };
 use std::fmt::{Display, Write};
 
+use crate::datetime::{Zone, date_to_string, timestamp_ntz_to_string, timestamp_to_string};
+
 use super::{
-    Zone,
     numbers::{write_decimal, write_double, write_float},
     temporal::{
-        DayTimeField, write_calendar_interval, write_date, write_day_time, write_time,
-        write_timestamp, write_year_month,
+        DayTimeField, write_calendar_interval, write_day_time, write_time, write_year_month,
     },
 };
 
@@ -166,6 +166,7 @@ fn normal_form(array: &ArrayRef) -> Result<ArrayRef, RenderError> {
         DataType::Duration(unit) if *unit != TimeUnit::Microsecond => {
             DataType::Duration(TimeUnit::Microsecond)
         }
+        DataType::Date64 => DataType::Date32,
         DataType::Time32(_) | DataType::Time64(TimeUnit::Nanosecond) => {
             DataType::Time64(TimeUnit::Microsecond)
         }
@@ -215,19 +216,17 @@ fn binary(array: &ArrayRef, style: Bytes) -> Writer {
 fn temporal(array: &ArrayRef, field: &Field, style: &Style) -> Result<Writer, RenderError> {
     let fields = field.metadata().get(INTERVAL_FIELDS);
     Ok(match array.data_type() {
-        DataType::Date32 => {
-            primitives::<Date32Type>(array, |days, out| write_date(out, i64::from(days)))
-        }
-        DataType::Date64 => primitives::<Date64Type>(array, |millis, out| {
-            write_date(out, millis.div_euclid(86_400_000));
-        }),
+        DataType::Date32 => primitives::<Date32Type>(array, |days, out| date_to_string(days, out)),
         DataType::Time64(TimeUnit::Microsecond) => {
             primitives::<Time64MicrosecondType>(array, |micros, out| write_time(out, micros))
         }
-        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            let zone = zone.as_ref().map(|_| style.zone);
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            primitives::<TimestampMicrosecondType>(array, timestamp_ntz_to_string)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
+            let zone = style.zone;
             primitives::<TimestampMicrosecondType>(array, move |micros, out| {
-                write_timestamp(out, micros, zone.as_ref());
+                timestamp_to_string(micros, &zone, out);
             })
         }
         DataType::Duration(TimeUnit::Microsecond) => {
@@ -458,7 +457,7 @@ mod tests {
             [Some("x".into()), None]
         );
         let array = TimestampMicrosecondArray::from(vec![0]);
-        let zone = || Style::cast("+01:00".parse().unwrap());
+        let zone = || Style::cast(Zone::parse("+01:00").unwrap());
         assert_eq!(
             cells(Arc::new(array.clone()), &zone()),
             [Some("1970-01-01 00:00:00".into())]

@@ -1,27 +1,13 @@
-//! Dates, times and intervals as text.
-//!
-//! Arrow's range of dates is wider than chrono's, so the calendar is computed here, on the
-//! proleptic Gregorian calendar that Spark uses; chrono is asked for zone offsets only.
+//! Times of day and intervals as text. Dates and timestamps are [`crate::datetime`]'s.
 use std::fmt::Write;
 
-use chrono::{DateTime, NaiveDateTime};
+use crate::datetime::{MICROS_PER_DAY, MICROS_PER_SECOND};
 
-use super::Zone;
-
-const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_MINUTE: i64 = 60 * MICROS_PER_SECOND;
 const MICROS_PER_HOUR: i64 = 60 * MICROS_PER_MINUTE;
-const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
-
-/// Appends a date, given as days since the epoch.
-pub fn write_date(out: &mut String, days: i64) {
-    let (year, month, day) = civil_date(days);
-    write_year(out, year);
-    let _ = write!(out, "-{month:02}-{day:02}");
-}
 
 /// Appends a time of day, given as microseconds since midnight.
-pub fn write_time(out: &mut String, micros: i64) {
+pub(super) fn write_time(out: &mut String, micros: i64) {
     let seconds = micros.div_euclid(MICROS_PER_SECOND);
     let _ = write!(
         out,
@@ -33,39 +19,6 @@ pub fn write_time(out: &mut String, micros: i64) {
     write_fraction(out, micros.rem_euclid(MICROS_PER_SECOND));
 }
 
-/// Appends a timestamp, given as microseconds since the epoch: in `zone`, or as it is when there is
-/// none.
-pub fn write_timestamp(out: &mut String, micros: i64, zone: Option<&Zone>) {
-    let offset = zone.map_or(0, |zone| offset_micros(micros, zone));
-    // A timestamp within an hour of the ends of the range cannot be shifted; it is shown in UTC.
-    let local = micros.checked_add(offset).unwrap_or(micros);
-    write_date(out, local.div_euclid(MICROS_PER_DAY));
-    out.push(' ');
-    write_time(out, local.rem_euclid(MICROS_PER_DAY));
-}
-
-fn offset_micros(micros: i64, zone: &Zone) -> i64 {
-    let utc = DateTime::from_timestamp_micros(micros).map_or_else(
-        || {
-            if micros < 0 {
-                NaiveDateTime::MIN
-            } else {
-                NaiveDateTime::MAX
-            }
-        },
-        |instant| instant.naive_utc(),
-    );
-    zone.offset_seconds(utc) * MICROS_PER_SECOND
-}
-
-fn write_year(out: &mut String, year: i64) {
-    let _ = match year {
-        ..0 => write!(out, "-{:04}", year.unsigned_abs()),
-        0..10_000 => write!(out, "{year:04}"),
-        _ => write!(out, "+{year}"),
-    };
-}
-
 /// The digits after the point, without trailing zeros and without the point if there are none.
 fn write_fraction(out: &mut String, micros: i64) {
     if micros != 0 {
@@ -73,27 +26,6 @@ fn write_fraction(out: &mut String, micros: i64) {
         out.push('.');
         out.push_str(digits.trim_end_matches('0'));
     }
-}
-
-/// Year, month and day of a day number. Years run from March to February here, which puts the leap
-/// day last.
-fn civil_date(days: i64) -> (i64, i64, i64) {
-    const DAYS_PER_ERA: i64 = 146_097;
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(DAYS_PER_ERA);
-    let day_of_era = shifted.rem_euclid(DAYS_PER_ERA);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (year, month, day)
 }
 
 /// The fields that a day-time interval shows, largest and smallest.
@@ -227,58 +159,6 @@ pub(super) fn write_calendar_interval(out: &mut String, months: i32, days: i32, 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn timestamp(micros: i64, zone: &str) -> String {
-        let mut out = String::new();
-        write_timestamp(&mut out, micros, Some(&zone.parse().unwrap()));
-        out
-    }
-
-    #[test]
-    fn dates_far_away_have_a_sign() {
-        for (days, text) in [
-            (0, "1970-01-01"),
-            (19_782, "2024-02-29"),
-            (-719_162, "0001-01-01"),
-            (-719_163, "0000-12-31"),
-            (-719_529, "-0001-12-31"),
-            (2_932_896, "9999-12-31"),
-            (2_932_897, "+10000-01-01"),
-        ] {
-            let mut out = String::new();
-            write_date(&mut out, days);
-            assert_eq!(out, text, "{days}");
-        }
-    }
-
-    #[test]
-    fn timestamps_are_shown_in_the_zone_they_are_asked_for() {
-        let instant = 1_700_000_000_123_400;
-        assert_eq!(timestamp(instant, "UTC"), "2023-11-14 22:13:20.1234");
-        assert_eq!(
-            timestamp(instant, "America/New_York"),
-            "2023-11-14 17:13:20.1234"
-        );
-        assert_eq!(
-            timestamp(instant, "Asia/Kolkata"),
-            "2023-11-15 03:43:20.1234"
-        );
-        assert_eq!(timestamp(instant, "+05:30"), "2023-11-15 03:43:20.1234");
-        assert_eq!(
-            timestamp(-62_135_596_800_000_000, "America/New_York"),
-            "0000-12-31 19:03:58"
-        );
-        assert_eq!(
-            timestamp(-2_500_000_000_000_000, "Asia/Kolkata"),
-            "1890-10-12 00:54:30"
-        );
-    }
-
-    #[test]
-    fn the_ends_of_the_range_do_not_overflow() {
-        assert!(timestamp(i64::MAX, "Asia/Kolkata").starts_with("+294247-01-10"));
-        assert!(timestamp(i64::MIN, "America/New_York").starts_with("-290308-12-21"));
-    }
 
     #[test]
     fn day_time_intervals_show_their_fields() {
