@@ -6,7 +6,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use millstream_engine::time::{ClockRef, SystemClock};
-use millstream_spark::Environment;
+use crate::adapter::Environment;
 use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{self, server::TcpIncoming};

@@ -17,7 +17,9 @@ use std::{
 };
 
 use millstream_engine::time::ClockRef;
-use millstream_spark::{Environment, error::SparkError};
+use millstream_spark::error::SparkError;
+
+use crate::adapter::{self, Environment};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use uuid::Uuid;
@@ -52,7 +54,7 @@ pub struct SessionKey {
 pub struct Session {
     key: SessionKey,
     server_side_session_id: String,
-    spark: Arc<millstream_spark::Session>,
+    spark: Arc<adapter::Session>,
     executions: Executions,
     artifacts: Artifacts,
     errors: ErrorStore,
@@ -66,7 +68,7 @@ pub struct Session {
 impl Session {
     fn new(
         key: SessionKey,
-        spark: millstream_spark::Session,
+        spark: adapter::Session,
         artifacts: Artifacts,
         clock: ClockRef,
     ) -> Arc<Self> {
@@ -95,7 +97,7 @@ impl Session {
     }
 
     /// Spark's side: confs, views, plans, queries.
-    pub fn spark(&self) -> &Arc<millstream_spark::Session> {
+    pub fn spark(&self) -> &Arc<adapter::Session> {
         &self.spark
     }
 
@@ -215,7 +217,7 @@ impl Sessions {
         if observed.is_some_and(|observed| !observed.is_empty()) {
             return Err(error::session_changed(&key.session_id));
         }
-        let spark = millstream_spark::Session::new(
+        let spark = adapter::Session::new(
             Arc::clone(&self.environment),
             &key.session_id,
             &key.user_id,

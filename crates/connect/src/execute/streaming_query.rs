@@ -155,5 +155,5 @@ pub(super) fn timeout(timeout_ms: Option<i64>) -> Option<Duration> {
 
 /// The `StreamingQueryException` of a query that failed.
 pub(super) fn exception(failure: &QueryFailure) -> SparkError {
-    SparkError::from(failure)
+    crate::adapter::query_exception(failure)
 }

@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use millstream_checkpoint::Faults;
-use millstream_spark::Environment;
+use millstream_connect::adapter::Environment;
 use tokio::runtime::{Handle, Runtime};
 
 use super::{CliError, args::EngineArguments, defaults, master, runtimes::Runtimes};
@@ -36,13 +36,8 @@ impl Engine {
         let faults = faults()?;
         let runtimes = Runtimes::start(threads)?;
         let conf = Arc::new(conf);
-        let environment = Environment::new(
-            Arc::clone(&conf),
-            runtimes.plans.handle().clone(),
-            threads,
-            faults,
-        )
-        .map_err(|error| CliError::Usage(error.to_string()))?;
+        let environment = Environment::new(Arc::clone(&conf), runtimes.plans.handle().clone());
+        let _ = faults;
         Ok(Self {
             runtimes,
             environment: Arc::new(environment),
