@@ -1,0 +1,182 @@
+//! What the engine says, in Spark's words: errors of `start()`, and how a query ended.
+use millstream_connectors::ConnectorError;
+use millstream_engine::{
+    EngineError,
+    plan::UnsupportedOperation,
+    query::QueryFailure,
+};
+
+use crate::error::{Exception, SparkError};
+
+impl From<ConnectorError> for SparkError {
+    fn from(error: ConnectorError) -> Self {
+        let exception = Exception::of_class(error.exception());
+        let parameters = error.message_parameters();
+        match error.error_class() {
+            Some(class) => {
+                let parameters: Vec<_> = parameters.iter().map(|(key, value)| (*key, value.as_str())).collect();
+                Self::new(exception, class, &parameters)
+            }
+            None => Self::plain(exception, error.to_string()),
+        }
+    }
+}
+
+impl From<UnsupportedOperation> for SparkError {
+    fn from(error: UnsupportedOperation) -> Self {
+        match &error {
+            UnsupportedOperation::NoStreamingSource => Self::analysis("WRITE_STREAM_NOT_ALLOWED", &[]),
+            UnsupportedOperation::OutputMode { mode, operation } => Self::analysis(
+                "STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION",
+                &[("outputMode", &mode.to_string()), ("operation", operation)],
+            ),
+            UnsupportedOperation::NonTimeWindow { windows, columns, specifications } => Self::analysis(
+                "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
+                &[("windowFunc", windows), ("columnName", columns), ("windowSpec", specifications)],
+            ),
+            UnsupportedOperation::NotBuilt { .. } => Self::unsupported(&error),
+            _ => Self::streaming_unsupported(&error),
+        }
+    }
+}
+
+impl From<EngineError> for SparkError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Unsupported(operation) => operation.into(),
+            EngineError::Plan(cause) => cause.into(),
+            EngineError::NameInUse { .. } => Self::plain(Exception::IllegalArgument, error.to_string()),
+            other => cause_of(&other),
+        }
+    }
+}
+
+/// The error at the bottom of a failed query, as Spark would have thrown it.
+pub fn cause_of(error: &EngineError) -> SparkError {
+    if let Some(found) = crate::error::find(error) {
+        return found;
+    }
+    let mut current: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = current {
+        if let Some(connector) = cause.downcast_ref::<ConnectorError>() {
+            return of_parts(
+                Exception::of_class(connector.exception()),
+                connector.error_class(),
+                &connector.message_parameters(),
+                connector.to_string(),
+            );
+        }
+        if let Some(checkpoint) = cause.downcast_ref::<millstream_checkpoint::CheckpointError>() {
+            return of_parts(
+                Exception::Spark,
+                checkpoint.error_class(),
+                &checkpoint.message_parameters(),
+                checkpoint.to_string(),
+            );
+        }
+        if let Some(format) = cause.downcast_ref::<millstream_connectors::format::FormatError>() {
+            return of_parts(
+                Exception::Spark,
+                Some(format.error_class()),
+                &format.message_parameters(),
+                format.to_string(),
+            );
+        }
+        if let Some(state) = cause.downcast_ref::<millstream_state::StateError>() {
+            return of_state(state);
+        }
+        current = next_cause(cause);
+    }
+    SparkError::plain(Exception::Spark, error.to_string())
+}
+
+/// `source()` of DataFusion's and Arrow's wrappers skips the error inside.
+fn next_cause<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    use datafusion::common::DataFusionError;
+    match cause.downcast_ref::<DataFusionError>() {
+        Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+        Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
+        Some(DataFusionError::Context(_, inner)) => Some(inner.as_ref()),
+        Some(DataFusionError::ArrowError(inner, _)) => Some(inner.as_ref()),
+        _ => match cause.downcast_ref::<arrow::error::ArrowError>() {
+            Some(arrow::error::ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
+            _ => cause.source(),
+        },
+    }
+}
+
+fn of_parts(
+    exception: Exception,
+    class: Option<&str>,
+    parameters: &[(&'static str, String)],
+    message: String,
+) -> SparkError {
+    let parameters: Vec<_> = parameters.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    match class {
+        Some(class) => SparkError::new(exception, class, &parameters),
+        None => SparkError::plain(exception, message),
+    }
+}
+
+fn of_state(error: &millstream_state::StateError) -> SparkError {
+    use millstream_state::StateError;
+    let schema = |class: &str, expected: &str, found: &str, key: bool| {
+        let (stored, new) = if key {
+            ("storedKeySchema", "newKeySchema")
+        } else {
+            ("storedValueSchema", "newValueSchema")
+        };
+        SparkError::new(Exception::Unsupported, class, &[(stored, found), (new, expected)])
+    };
+    match error {
+        StateError::KeySchemaMismatch { expected, found, .. } => {
+            schema("STATE_STORE_KEY_SCHEMA_NOT_COMPATIBLE", expected, found, true)
+        }
+        StateError::ValueSchemaMismatch { expected, found, .. } => {
+            schema("STATE_STORE_VALUE_SCHEMA_NOT_COMPATIBLE", expected, found, false)
+        }
+        other => SparkError::plain(Exception::Spark, other.to_string()),
+    }
+}
+
+/// A failed query as `StreamingQueryException`: its cause, and where it stood.
+pub fn query_error(failure: &QueryFailure) -> SparkError {
+    let cause = cause_of(&failure.error);
+    let message = format!(
+        "[STREAM_FAILED] Query [id = {}, runId = {}] terminated with exception: {} SQLSTATE: XXKST\n{}",
+        failure.id,
+        failure.run_id,
+        cause.message,
+        describe(failure)
+    );
+    SparkError::worded(
+        Exception::StreamingQuery,
+        "STREAM_FAILED",
+        Some("XXKST"),
+        &[
+            ("id", &failure.id.to_string()),
+            ("runId", &failure.run_id.to_string()),
+            ("message", &cause.message),
+        ],
+        message,
+    )
+}
+
+fn describe(failure: &QueryFailure) -> String {
+    let offsets = |of: &[(String, Option<String>)]| {
+        let shown: Vec<_> =
+            of.iter().filter_map(|(source, at)| at.as_ref().map(|at| format!("{source}: {at}"))).collect();
+        format!("{{{}}}", shown.join(", "))
+    };
+    format!(
+        "=== Streaming Query ===\nIdentifier: {} [id = {}, runId = {}]\nCurrent Committed Offsets: {}\n\
+         Current Available Offsets: {}\n\nCurrent State: ACTIVE\nThread State: RUNNABLE\n\nLogical Plan:\n{}\n",
+        failure.name.as_deref().unwrap_or_default(),
+        failure.id,
+        failure.run_id,
+        offsets(&failure.committed_offsets),
+        offsets(&failure.available_offsets),
+        failure.plan
+    )
+    .replace("Identifier:  [", "Identifier: [")
+}
