@@ -139,7 +139,11 @@ fn split(batch: &RecordBatch, keys: usize, partitions: usize) -> Result<Vec<(usi
         .get(..keys)
         .ok_or_else(|| internal_datafusion_err!("an exchange has more keys than columns"))?;
     let mut owners = vec![Vec::<u32>::new(); partitions];
-    for (row, hash) in murmur3_hash(columns, batch.num_rows(), SEED).map_err(crate::batch::external)?.into_iter().enumerate() {
+    for (row, hash) in murmur3_hash(columns, batch.num_rows(), SEED)
+        .map_err(crate::batch::external)?
+        .into_iter()
+        .enumerate()
+    {
         if let Some(rows) = owners.get_mut(partition_of(hash, partitions as u32) as usize) {
             rows.push(row as u32);
         }

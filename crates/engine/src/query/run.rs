@@ -273,6 +273,8 @@ impl OpenRun {
 
     /// Waits; true if the run is to end.
     async fn wait_until(&self, at_ms: i64) -> bool {
+        // Even a loop that never waits lets others run.
+        tokio::task::yield_now().await;
         if at_ms > self.spec.clock.now_ms() {
             tokio::select! {
                 biased;
