@@ -20,7 +20,7 @@
 //! It lists no directories, knows no partition columns and commits nothing: the caller hands over files
 //! ([`FileRef`]) and byte sinks, adds partition values and decides what a file's durability is. A format
 //! leaves nothing behind on a crash except whatever the caller's byte sink has received.
-use std::{fmt::Debug, io::Write, path::PathBuf, sync::Arc};
+use std::{fmt::Debug, io::Write, path::PathBuf, sync::Arc, time::UNIX_EPOCH};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use async_trait::async_trait;
@@ -30,11 +30,44 @@ use object_store::{ObjectStore, path::Path};
 
 use crate::datetime::Zone;
 
+pub mod json;
+pub mod spark_type;
+pub mod text;
+
+mod column;
+mod encoding;
 mod error;
+mod input;
+mod lines;
+mod number;
 mod options;
+mod parsed;
+mod temporal;
 
 pub use error::FormatError;
 pub use options::Options;
+
+pub(crate) use encoding::Encoding;
+
+/// Opens a format by its name, case-insensitively.
+///
+/// # Errors
+/// If there is no such format or an option's value is not allowed.
+pub fn file_format(
+    name: &str,
+    options: &Options,
+    settings: &FormatSettings,
+) -> Result<Arc<dyn FileFormat>, FormatError> {
+    Ok(match name.to_ascii_lowercase().as_str() {
+        "json" => Arc::new(json::JsonFormat::new(options, settings)?),
+        "text" => Arc::new(text::TextFormat::new(options, settings)?),
+        _ => {
+            return Err(FormatError::UnknownFormat {
+                name: name.to_owned(),
+            });
+        }
+    })
+}
 
 /// What the session decides about reading and writing files; filled from its confs.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +126,47 @@ impl Default for FormatSettings {
     }
 }
 
+/// What happens to malformed records: the `mode` option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParseMode {
+    /// Keep what could be read, NULL for the rest, and the text in the corrupt-record column.
+    Permissive,
+    /// Leave them out.
+    DropMalformed,
+    /// Fail.
+    FailFast,
+}
+
+impl ParseMode {
+    /// Spark takes an unknown mode for the default and says so.
+    pub(crate) fn from_options(options: &Options) -> Self {
+        match options.get("mode").map(str::to_ascii_uppercase).as_deref() {
+            None | Some("PERMISSIVE") => Self::Permissive,
+            Some("DROPMALFORMED") => Self::DropMalformed,
+            Some("FAILFAST") => Self::FailFast,
+            Some(mode) => {
+                tracing::warn!(mode, "not a valid parse mode, using PERMISSIVE");
+                Self::Permissive
+            }
+        }
+    }
+}
+
+/// A scan of the corrupt-record column alone parses nothing, so every record would look sound.
+pub(crate) fn refuse_only_corrupt(
+    data_schema: &SchemaRef,
+    output: &SchemaRef,
+    name: &str,
+    case_sensitive: bool,
+) -> Result<(), FormatError> {
+    let declared = json::corrupt_column(data_schema.fields(), name, case_sensitive)?;
+    let wanted = json::corrupt_column(output.fields(), name, case_sensitive)?;
+    match (declared, wanted, output.fields().len()) {
+        (Some(_), Some(_), 1) => Err(FormatError::OnlyCorruptRecordColumn),
+        _ => Ok(()),
+    }
+}
+
 /// `spark.sql.legacy.timeParserPolicy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeParserPolicy {
@@ -126,6 +200,32 @@ pub struct FileRef {
     pub size: u64,
     /// Last modification as listed, milliseconds since the epoch.
     pub modified_ms: i64,
+}
+
+impl FileRef {
+    /// A local file, with size and time as the file system has them.
+    ///
+    /// # Errors
+    /// If the file is not there.
+    pub fn local(path: impl Into<PathBuf>) -> Result<Self, FormatError> {
+        let path = path.into();
+        let url = format!("file://{}", path.display());
+        let metadata =
+            std::fs::metadata(&path).map_err(|e| FormatError::io("stat")(e).in_file(&url))?;
+        let modified = metadata
+            .modified()
+            .ok()
+            .and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        let modified_ms = modified
+            .and_then(|age| i64::try_from(age.as_millis()).ok())
+            .unwrap_or(0);
+        Ok(Self {
+            location: FileLocation::Local(path),
+            url,
+            size: metadata.len(),
+            modified_ms,
+        })
+    }
 }
 
 /// Where the bytes of a file are.
