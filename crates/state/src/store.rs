@@ -177,7 +177,8 @@ pub struct StateMetrics {
 /// 3. **Versions are atomic.** `commit` makes exactly one changelog file durable and then, and only then,
 ///    moves to `version() + 1`. If it fails or is cancelled, the store stands where it stood, changes
 ///    included: the caller may call `commit` again or `rollback`. The file may be there or not; a later
-///    commit of the same version replaces it.
+///    commit of the same version replaces it. (A fault injected at `after-state-commit` is the exception:
+///    the error comes after the store has moved.)
 /// 4. **Rollback is exact and cheap.** `rollback` restores the state as of the last commit in time that
 ///    follows the number of changed keys.
 /// 5. **Eviction follows what it evicts**, not the size of the store. A NULL event time is never evicted.

@@ -65,6 +65,11 @@ impl KeyArena {
         &self.chunks[key.chunk as usize].bytes[start..start + key.len as usize]
     }
 
+    /// Some byte of a key, to have its memory at hand soon.
+    pub(super) fn touch(&self, key: KeyRef) -> u8 {
+        self.get(key).last().copied().unwrap_or_default()
+    }
+
     /// Gives a key's bytes back.
     pub(super) fn release(&mut self, key: KeyRef) {
         let chunk = &mut self.chunks[key.chunk as usize];

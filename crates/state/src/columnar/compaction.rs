@@ -13,6 +13,9 @@ const FAN_IN: usize = 8;
 const SMALL_ROWS: usize = 1 << 15;
 /// Garbage that is tolerated whatever the number of live rows.
 const GARBAGE_ROWS_MIN: usize = 1 << 14;
+/// Segments above this size in bytes do not merge, and no rewrite takes in much more than this: a column
+/// of strings must stay well below the 2 GiB that its offsets reach.
+const SEGMENT_BYTES_MAX: usize = 64 << 20;
 /// Live rows that one commit may move for garbage's sake, at least.
 const MOVED_ROWS_MIN: usize = 1 << 14;
 
@@ -22,6 +25,7 @@ struct Candidate {
     id: u32,
     rows: usize,
     live: usize,
+    bytes: usize,
 }
 
 impl ColumnarState {
@@ -34,6 +38,7 @@ impl ColumnarState {
                 id,
                 rows: s.rows(),
                 live: s.live.count(),
+                bytes: s.memory(),
             })
             .collect()
         };
@@ -80,13 +85,11 @@ fn size_class(live: usize) -> u32 {
 
 /// The segments of the smallest size class that is full.
 fn plan_merge(segments: &[Candidate]) -> Option<Vec<u32>> {
-    let small = || {
-        segments
-            .iter()
-            .filter(|s| s.live > 0 && s.live <= SMALL_ROWS)
+    let small = |s: &&Candidate| {
+        s.live > 0 && s.live <= SMALL_ROWS && s.bytes <= SEGMENT_BYTES_MAX / FAN_IN
     };
     let mut counts = [0; 8];
-    for segment in small() {
+    for segment in segments.iter().filter(small) {
         let class = size_class(segment.live) as usize;
         if let Some(count) = counts.get_mut(class) {
             *count += 1;
@@ -94,12 +97,11 @@ fn plan_merge(segments: &[Candidate]) -> Option<Vec<u32>> {
     }
     let full = counts.iter().position(|count| *count >= FAN_IN)? as u32;
     // Smaller ones go along: they would only wait for their own class to fill.
-    Some(
-        small()
-            .filter(|s| size_class(s.live) <= full)
-            .map(|s| s.id)
-            .collect(),
-    )
+    let merged = segments
+        .iter()
+        .filter(small)
+        .filter(|s| size_class(s.live) <= full);
+    Some(merged.map(|s| s.id).collect())
 }
 
 fn garbage_exceeds(segments: &[Candidate]) -> bool {
@@ -112,11 +114,12 @@ fn garbage_exceeds(segments: &[Candidate]) -> bool {
 fn plan_collection(mut segments: Vec<Candidate>, live_budget: usize) -> Vec<u32> {
     segments.retain(|s| s.live < s.rows);
     segments.sort_by(|a, b| (a.live * b.rows).cmp(&(b.live * a.rows)));
-    let mut moved = 0;
+    let (mut rows, mut bytes) = (0, 0);
     let within = segments.iter().take_while(|s| {
-        let fits = moved == 0 || moved + s.live <= live_budget;
-        moved += s.live;
-        fits
+        let first = bytes == 0;
+        rows += s.live;
+        bytes += s.bytes;
+        first || (rows <= live_budget && bytes <= SEGMENT_BYTES_MAX)
     });
     within.map(|s| s.id).collect()
 }
@@ -130,6 +133,7 @@ mod tests {
             id: id as u32,
             rows: *rows,
             live: *live,
+            bytes: rows * 100,
         };
         shape.iter().enumerate().map(number).collect()
     }
@@ -147,6 +151,16 @@ mod tests {
     fn large_segments_do_not_merge() {
         let shape = vec![(1 << 16, 1 << 16); 20];
         assert_eq!(plan_merge(&segments(&shape)), None);
+    }
+
+    #[test]
+    fn segments_of_long_values_do_not_merge() {
+        let mut long = segments(&[(100, 100); 8]);
+        assert!(plan_merge(&long).is_some());
+        long.iter_mut().for_each(|s| s.bytes = SEGMENT_BYTES_MAX);
+        assert_eq!(plan_merge(&long), None);
+        long.iter_mut().for_each(|s| s.live = 1);
+        assert_eq!(plan_collection(long, usize::MAX), vec![0], "one at a time");
     }
 
     #[test]

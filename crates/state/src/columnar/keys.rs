@@ -44,6 +44,10 @@ impl EncodedKeys {
         (self.tags[i], bytes)
     }
 
+    pub(super) fn tags(&self) -> &[u32] {
+        &self.tags
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.rows.as_ref().map_or(0, Rows::size) + self.tags.capacity() * 4
     }

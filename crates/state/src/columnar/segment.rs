@@ -82,7 +82,6 @@ pub(super) struct Segment {
     /// The slot of each row.
     pub(super) slots: Vec<SlotId>,
     pub(super) live: LiveRows,
-    /// Bytes held, shared buffers counted once.
     memory: usize,
     /// Whether the columns hold hardly more than these rows; they may be a small slice of large buffers.
     tight: bool,
@@ -113,6 +112,11 @@ impl Segment {
     /// Whether there is nothing in it but live rows.
     pub(super) fn is_compact(&self) -> bool {
         self.tight && self.live.count() == self.rows()
+    }
+
+    /// Bytes held, shared buffers counted once.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// The live rows.

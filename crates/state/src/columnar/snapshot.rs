@@ -12,7 +12,10 @@ use arrow::{
 use async_trait::async_trait;
 use millstream_checkpoint::fault::FaultPoint;
 
-use super::{provider::StoreFiles, segment::batch_of};
+use super::{
+    provider::StoreFiles,
+    segment::{allocated_bytes, batch_of},
+};
 use crate::{
     Result, SnapshotTask,
     format::{self, Content, FileKind, Lineage, next_lineage},
@@ -21,6 +24,8 @@ use crate::{
 
 /// Rows per batch of a snapshot file; each becomes a segment when it is loaded.
 const SNAPSHOT_BATCH_ROWS: usize = 1 << 16;
+/// Bytes from which a batch is not joined with another, far below what string offsets reach.
+const SNAPSHOT_BATCH_BYTES: usize = 64 << 20;
 
 /// Which versions have a snapshot, or one in the making. Shared by a store and its snapshot tasks.
 #[derive(Debug, Default)]
@@ -71,17 +76,20 @@ pub(super) struct CapturedVersion {
 
 impl CapturedVersion {
     fn batches(&self) -> Result<Vec<RecordBatch>> {
-        let (mut batches, mut waiting, mut rows) = (Vec::new(), Vec::new(), 0);
+        let (mut batches, mut waiting) = (Vec::new(), Vec::new());
+        let (mut rows, mut bytes) = (0, 0);
         for (entries, live) in &self.segments {
             let mask = BooleanArray::new(live.clone(), None);
             let columns = entries.columns().iter().map(|column| filter(column, &mask));
             let columns = columns.collect::<Result<Vec<_>, _>>()?;
             let batch = batch_of(&self.schema.entry, columns, mask.true_count())?;
             rows += batch.num_rows();
+            bytes += allocated_bytes(&batch);
             waiting.push(batch);
-            if rows >= SNAPSHOT_BATCH_ROWS {
+            if rows >= SNAPSHOT_BATCH_ROWS || bytes >= SNAPSHOT_BATCH_BYTES {
                 batches.push(concat_batches(&self.schema.entry, &waiting)?);
-                (waiting, rows) = (Vec::new(), 0);
+                waiting.clear();
+                (rows, bytes) = (0, 0);
             }
         }
         if rows > 0 {

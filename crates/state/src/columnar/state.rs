@@ -209,18 +209,17 @@ impl ColumnarState {
         event_times: Option<&EventTimes>,
     ) -> Result<SlotId> {
         let (tag, key) = asked.keys.key(row);
-        let known = self.index.find(tag, key);
-        if known != NO_SLOT {
-            return Ok(known);
+        let (slot, added) =
+            self.index
+                .find_or_insert(tag, key)
+                .ok_or_else(|| StateError::Full {
+                    store: self.id.clone(),
+                    what: "keys",
+                    limit: u64::from(NO_SLOT),
+                })?;
+        if !added {
+            return Ok(slot);
         }
-        let slot = self
-            .index
-            .insert(tag, key)
-            .ok_or_else(|| StateError::Full {
-                store: self.id.clone(),
-                what: "keys",
-                limit: u64::from(NO_SLOT),
-            })?;
         // In the undo list from birth, so that a put that fails later leaves nothing behind a rollback.
         self.change(slot, Location::NONE);
         if let Some(buckets) = &mut self.buckets {
@@ -419,11 +418,7 @@ impl ColumnarState {
             slots,
             ..
         } = &mut self.asked;
-        slots.clear();
-        slots.extend((0..encoded.len()).map(|i| {
-            let (tag, key) = encoded.key(i);
-            self.index.find(tag, key)
-        }));
+        self.index.find_all(encoded, slots);
         self.asked.columns = keys.columns().to_vec();
         self.asked.normalized = normalized;
         self.asked.valid = true;

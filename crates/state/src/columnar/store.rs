@@ -118,8 +118,13 @@ impl StateStore for ColumnarLogStore {
         self.state.seal(prepared);
         self.version = version;
         self.lineage = format::next_lineage(self.lineage, encoded.checksum);
-        self.state
-            .compact(usize::try_from(rows_updated).unwrap_or(usize::MAX))?;
+        if let Err(error) = self
+            .state
+            .compact(usize::try_from(rows_updated).unwrap_or(usize::MAX))
+        {
+            // The version is durable and the state complete: it only takes more memory than it should.
+            tracing::warn!(store = %self.files.id, version, %error, "state compaction failed");
+        }
         self.files.hit(FaultPoint::AfterStateCommit)?;
         let commit_us = self
             .files
