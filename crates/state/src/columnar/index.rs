@@ -221,3 +221,85 @@ impl KeyIndex {
             + self.vacant.capacity() * size_of::<SlotId>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_with_one_tag_are_told_apart() {
+        let mut index = KeyIndex::default();
+        let (a, added) = index.find_or_insert(7, b"a").unwrap();
+        assert!(added);
+        let (b, added) = index.find_or_insert(7, b"b").unwrap();
+        assert!(added && a != b);
+        assert_eq!(index.find_or_insert(7, b"a"), Some((a, false)));
+        let asked = EncodedKeys::of(&[(7, b"b"), (7, b"a"), (7, b"c"), (8, b"a")]);
+        let mut found = Vec::new();
+        index.find_all(&asked, &mut found);
+        assert_eq!(found, [b, a, NO_SLOT, NO_SLOT]);
+        index.remove(a);
+        index.find_all(&asked, &mut found);
+        assert_eq!(found, [b, NO_SLOT, NO_SLOT, NO_SLOT]);
+        assert_eq!(
+            index.find_or_insert(9, b"d"),
+            Some((a, true)),
+            "the number is used again"
+        );
+    }
+
+    #[test]
+    fn keys_survive_the_repacking_of_their_bytes() {
+        let mut index = KeyIndex::default();
+        let key = |i: u32| format!("a key of some length, number {i}").into_bytes();
+        let slots: Vec<_> = (0..20_000)
+            .map(|i| index.find_or_insert(i, &key(i)).unwrap().0)
+            .collect();
+        let full = index.memory();
+        for i in (0..20_000).filter(|i| i % 10 != 3) {
+            index.remove(slots[i as usize]);
+        }
+        index.shrink();
+        assert!(
+            index.arena.memory() < full / 8,
+            "{} of {full}",
+            index.arena.memory()
+        );
+        for i in 0..20_000 {
+            let expected = if i % 10 == 3 {
+                slots[i as usize]
+            } else {
+                NO_SLOT
+            };
+            assert_eq!(index.find(i, &key(i)), expected);
+        }
+    }
+
+    #[test]
+    fn chunks_are_freed_when_their_last_key_goes() {
+        let mut index = KeyIndex::default();
+        let mut generations: Vec<Vec<SlotId>> = Vec::new();
+        for generation in 0..100_u32 {
+            let ids = generation * 5_000..(generation + 1) * 5_000;
+            let add = |i: u32| {
+                index
+                    .find_or_insert(i, &i.to_be_bytes().repeat(10))
+                    .unwrap()
+                    .0
+            };
+            generations.push(ids.map(add).collect());
+            if generations.len() > 2 {
+                generations
+                    .remove(0)
+                    .into_iter()
+                    .for_each(|slot| index.remove(slot));
+            }
+        }
+        let live = 2 * 5_000 * 40;
+        assert!(
+            index.arena.memory() < 4 * live + (4 << 20),
+            "{}",
+            index.arena.memory()
+        );
+    }
+}

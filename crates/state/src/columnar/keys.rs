@@ -44,6 +44,19 @@ impl EncodedKeys {
         (self.tags[i], bytes)
     }
 
+    /// Keys with chosen tags.
+    #[cfg(test)]
+    pub(super) fn of(keys: &[(u32, &[u8])]) -> Self {
+        let bytes = arrow::array::BinaryArray::from_iter_values(keys.iter().map(|(_, key)| key));
+        let binary = SortField::new(arrow::datatypes::DataType::Binary);
+        let converter = RowConverter::new(vec![binary]).unwrap();
+        let rows = Some(converter.from_binary(bytes));
+        Self {
+            rows,
+            tags: keys.iter().map(|(tag, _)| *tag).collect(),
+        }
+    }
+
     pub(super) fn tags(&self) -> &[u32] {
         &self.tags
     }

@@ -5,7 +5,8 @@ use futures::executor::block_on;
 use millstream_checkpoint::fault::{FaultAction, FaultPoint, Faults};
 
 use crate::{
-    ColumnarLogOptions, StateError, StateSchema, StateStore, StateStoreId, StateStoreProvider,
+    ColumnarLogOptions, ColumnarLogProvider, StateError, StateSchema, StateStore, StateStoreId,
+    StateStoreProvider,
     testing::{
         MemoryStorage, counts, counts_by_user, counts_by_window, options, provider, rows, users,
         windows,
@@ -255,4 +256,26 @@ fn a_rewind_removes_all_that_is_newer() {
     block_on(other.commit()).unwrap();
     assert_eq!(block_on(provider.stores()).unwrap(), [id, named]);
     assert!(storage.names().contains(&"0/7/left/1.delta".to_owned()));
+}
+
+#[tokio::test]
+async fn a_checkpoint_on_disk_opens_in_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let storage = || millstream_checkpoint::storage::open(path.to_str().unwrap()).unwrap();
+    let id = StateStoreId::named(1, 2, "left");
+    let provider = ColumnarLogProvider::new(storage(), every_version());
+    let mut store = provider.open(&id, &counts_by_user(), 0).await.unwrap();
+    for count in 1..=3 {
+        store.put(&users(&["a"]), &counts(&[count])).unwrap();
+        store.commit().await.unwrap();
+    }
+    store.capture_snapshot().unwrap().write().await.unwrap();
+    assert_eq!(provider.remove_obsolete(&id, 3).await.unwrap(), 2);
+
+    let provider = ColumnarLogProvider::new(storage(), every_version());
+    assert_eq!(provider.stores().await.unwrap(), std::slice::from_ref(&id));
+    assert_eq!(provider.versions(&id).await.unwrap(), [3]);
+    let store = provider.open(&id, &counts_by_user(), 3).await.unwrap();
+    assert_eq!(rows(&store.scan().unwrap()), ["a|3"]);
 }

@@ -429,3 +429,91 @@ fn domains_have_distinct_keys_and_equal_aliases() {
         assert!(number != 1 || shape.schema.key.field(0).data_type() == &time);
     }
 }
+
+/// The random histories are too small for garbage to be collected.
+#[test]
+fn heavy_updates_with_compaction_read_like_a_map() {
+    use crate::testing::{counts, counts_by_window, windows};
+    let storage: Arc<MemoryStorage> = Arc::default();
+    let provider = provider(&storage, options());
+    let id = StateStoreId::new(0, 0);
+    let mut store = block_on(provider.open(&id, &counts_by_window(), 0)).unwrap();
+    let mut model: BTreeMap<(i64, u64), i64> = BTreeMap::new();
+    let mut peak_garbage = 0;
+    let rows_of = |keys: &[(i64, u64)]| {
+        let names: Vec<String> = keys
+            .iter()
+            .map(|(_, user)| format!("user-{user}"))
+            .collect();
+        windows(
+            &keys
+                .iter()
+                .zip(&names)
+                .map(|((w, _), n)| (*w, n.as_str()))
+                .collect::<Vec<_>>(),
+        )
+    };
+    for round in 0..40_i64 {
+        // A different third of the keys each time, and every seventh of those deleted again.
+        let touched: Vec<(i64, u64)> = (0..30_000_u64)
+            .filter(|user| user.wrapping_mul(0x9e37_79b9) >> (round % 16) & 0xff < 0x55)
+            .map(|user| (user as i64 % 4 + round / 10, user))
+            .collect();
+        store
+            .put(&rows_of(&touched), &counts(&vec![round; touched.len()]))
+            .unwrap();
+        model.extend(touched.iter().map(|key| (*key, round)));
+        let deleted: Vec<_> = touched.iter().step_by(7).copied().collect();
+        assert_eq!(
+            store.delete(&rows_of(&deleted)).unwrap(),
+            deleted.len() as u64
+        );
+        for key in &deleted {
+            model.remove(key);
+        }
+        store.drop_expired(round / 10 - 1).unwrap();
+        model.retain(|(window, _), _| *window > round / 10 - 1);
+        block_on(store.commit()).unwrap();
+        peak_garbage = peak_garbage.max(store.metrics().garbage_rows);
+        assert_eq!(
+            store.metrics().num_keys,
+            model.len() as u64,
+            "round {round}"
+        );
+    }
+    let bound = 2 * model.len().max(1 << 14) as u64 + 30_000;
+    assert!(
+        peak_garbage > 1 << 14 && peak_garbage < bound,
+        "{peak_garbage}"
+    );
+    let found = |store: &dyn StateStore| {
+        let mut found = BTreeMap::new();
+        for batch in store.scan().unwrap() {
+            use arrow::{
+                array::AsArray,
+                datatypes::{Int64Type, TimestampMicrosecondType},
+            };
+            let windows = batch
+                .column(0)
+                .as_primitive::<TimestampMicrosecondType>()
+                .values();
+            let names = batch.column(1).as_string::<i32>();
+            let counts = batch.column(2).as_primitive::<Int64Type>().values();
+            for row in 0..batch.num_rows() {
+                let user = names
+                    .value(row)
+                    .trim_start_matches("user-")
+                    .parse()
+                    .unwrap();
+                found.insert((windows[row], user), counts[row]);
+            }
+        }
+        found
+    };
+    assert!(found(store.as_ref()) == model);
+    let loaded = block_on(provider.open(&id, &counts_by_window(), 40)).unwrap();
+    assert!(found(loaded.as_ref()) == model);
+    let all: Vec<(i64, u64)> = model.keys().copied().collect();
+    let lookup = store.get(&rows_of(&all)).unwrap();
+    assert_eq!(lookup.found.true_count(), all.len());
+}
