@@ -246,15 +246,17 @@ impl OpenRun {
         }
         self.position.sources_committed = true;
         let retain = self.settings.min_batches_to_retain;
-        if self.position.batch_id > retain {
-            if let Err(error) = self.dir.purge(self.position.batch_id, retain).await {
-                if error.is_injected() {
-                    return Err(error.into());
-                }
-                tracing::warn!(%error, "cannot delete old records of the checkpoint, will be tried again");
-            }
+        if self.position.batch_id <= retain {
+            return Ok(());
         }
-        Ok(())
+        match self.dir.purge(self.position.batch_id, retain).await {
+            Err(error) if error.is_injected() => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "cannot delete old records of the checkpoint, will be tried again");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 }
 

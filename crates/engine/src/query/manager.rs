@@ -84,10 +84,10 @@ impl StreamingQueryManager {
     /// An unsupported plan, a name or checkpoint in use, a checkpoint that cannot be opened.
     pub async fn start(&self, spec: QuerySpec) -> Result<StreamingQuery, EngineError> {
         plan::check(&spec.plan, spec.output_mode).map_err(EngineError::Plan)??;
-        if let Some(name) = &spec.name {
-            if self.active().iter().any(|query| query.name() == Some(name)) {
-                return Err(EngineError::NameInUse { name: name.clone() });
-            }
+        if let Some(name) = &spec.name
+            && self.active().iter().any(|query| query.name() == Some(name))
+        {
+            return Err(EngineError::NameInUse { name: name.clone() });
         }
         let root = storage::open(&spec.checkpoint.url)?;
         let dir = CheckpointDir::new(root, spec.faults.clone());

@@ -1,7 +1,7 @@
 //! The logical side of a streaming aggregation.
 use std::{cmp::Ordering, fmt, sync::Arc};
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::{
     common::{Column, DFSchema, DFSchemaRef, Result, internal_err},
     logical_expr::{
@@ -29,11 +29,12 @@ pub struct StatefulAggregateNode {
     schema: DFSchemaRef,
 }
 
-/// The keys that stand for one grouping expression, and how it is put together again from them.
+/// The keys that stand for one grouping expression.
 struct Key {
     parts: Vec<(Expr, Field)>,
     event_time: Option<usize>,
-    whole: Box<dyn FnOnce(&[String]) -> Expr>,
+    /// The window that the parts are put together to; otherwise there is one part.
+    window: Option<FieldRef>,
 }
 
 impl StatefulAggregateNode {
@@ -50,19 +51,14 @@ impl StatefulAggregateNode {
         for (index, group) in aggregate.group_expr.iter().enumerate() {
             let (qualifier, field) = aggregate.schema.qualified_field(index);
             let key = Key::of(group, field, index, aggregate.input.schema())?;
-            let names: Vec<String> = key
-                .parts
-                .iter()
-                .map(|(_, field)| field.name().clone())
-                .collect();
             event_time = event_time.or(key.event_time.map(|part| parts.len() + part));
-            parts.extend(key.parts);
             let metadata = field.metadata().clone().into();
-            output.push((key.whole)(&names).alias_qualified_with_metadata(
+            output.push(key.whole().alias_qualified_with_metadata(
                 qualifier.cloned(),
                 field.name().clone(),
                 Some(metadata),
             ));
+            parts.extend(key.parts);
         }
         let (keys, mut fields): (Vec<_>, Vec<_>) = parts
             .into_iter()
@@ -134,43 +130,45 @@ impl Key {
     fn of(group: &Expr, field: &Field, index: usize, input: &DFSchema) -> Result<Self> {
         let tagged = delay_ms(field).is_some();
         let (_, typed) = group.to_field(input)?;
-        let arrow::datatypes::DataType::Struct(bounds) = field.data_type() else {
-            let name = format!("key#{index}");
-            return Ok(Self {
-                parts: vec![(group.clone(), Field::clone(&typed).with_name(name))],
-                event_time: tagged.then_some(0),
-                whole: Box::new(|names| column(names, 0)),
-            });
+        let DataType::Struct(bounds) = field.data_type() else {
+            return Ok(Self::column(group, &typed, index, tagged));
         };
         if !is_window(field) {
-            let name = format!("key#{index}");
-            return Ok(Self {
-                parts: vec![(group.clone(), Field::clone(&typed).with_name(name))],
-                event_time: None,
-                whole: Box::new(|names| column(names, 0)),
-            });
+            return Ok(Self::column(group, &typed, index, false));
         }
-        let parts = bounds
-            .iter()
-            .map(|bound| {
-                let name = format!("key#{index}.{}", bound.name());
-                let part = Field::new(name, bound.data_type().clone(), true);
-                (window_part(group.clone(), bound.name()), part)
-            })
-            .collect();
-        let window = Arc::new(field.clone());
+        let part = |bound: &FieldRef| {
+            let name = format!("key#{index}.{}", bound.name());
+            let part = Field::new(name, bound.data_type().clone(), true);
+            (window_part(group.clone(), bound.name()), part)
+        };
         Ok(Self {
-            parts,
+            parts: bounds.iter().map(part).collect(),
+            // A window stands for its end.
             event_time: tagged.then_some(1),
-            whole: Box::new(move |names| join_window(column(names, 0), column(names, 1), window)),
+            window: Some(Arc::new(field.clone())),
         })
     }
-}
 
-fn column(names: &[String], index: usize) -> Expr {
-    Expr::Column(Column::new_unqualified(
-        names.get(index).cloned().unwrap_or_default(),
-    ))
+    fn column(group: &Expr, typed: &Field, index: usize, tagged: bool) -> Self {
+        let field = typed.clone().with_name(format!("key#{index}"));
+        Self {
+            parts: vec![(group.clone(), field)],
+            event_time: tagged.then_some(0),
+            window: None,
+        }
+    }
+
+    /// The grouping expression's value, from the columns of its parts.
+    fn whole(&self) -> Expr {
+        let part = |index: usize| {
+            let name = self.parts.get(index).map(|(_, field)| field.name().clone());
+            Expr::Column(Column::new_unqualified(name.unwrap_or_default()))
+        };
+        match &self.window {
+            Some(window) => join_window(part(0), part(1), Arc::clone(window)),
+            None => part(0),
+        }
+    }
 }
 
 impl PartialOrd for StatefulAggregateNode {

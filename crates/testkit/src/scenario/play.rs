@@ -1,0 +1,376 @@
+//! Playing a scenario.
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use async_trait::async_trait;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::TryStreamExt;
+use millstream_checkpoint::{FaultAction, FaultPoint, Faults};
+use millstream_engine::{
+    BoxError,
+    plan::OutputMode,
+    query::{ActiveQueries, CheckpointLocation, QuerySettings, QuerySpec, StreamingQuery, StreamingQueryManager, Trigger},
+    sink::{BatchWriter, CommitMessage, Sink, SinkBatch},
+    source::MemoryStream,
+    time::SystemClock,
+};
+
+use super::{
+    parse::{Scenario, ScenarioError, Step},
+    rows,
+};
+use crate::planning::Planner;
+
+/// How a scenario is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variation {
+    /// State partitions.
+    pub partitions: usize,
+    /// Whether the query is restarted after every check.
+    pub restart: bool,
+    /// The fault point at which every `AddData` but the last crashes once.
+    pub crash: Option<FaultPoint>,
+}
+
+/// Fault points that a batch of a memory stream passes.
+const CRASHES: [FaultPoint; 11] = [
+    FaultPoint::BeforeOffsetWrite,
+    FaultPoint::AfterOffsetWrite,
+    FaultPoint::MidBatch,
+    FaultPoint::BeforeStateCommit,
+    FaultPoint::MidStateCommit,
+    FaultPoint::AfterStateCommit,
+    FaultPoint::BeforeSinkCommit,
+    FaultPoint::AfterSinkCommit,
+    FaultPoint::BeforeCommitLog,
+    FaultPoint::AfterCommitLog,
+    FaultPoint::SourceCommit,
+];
+
+/// All variations.
+pub fn variations() -> Vec<Variation> {
+    let straight = [1, 2, 7].map(|partitions| Variation { partitions, restart: false, crash: None });
+    let restarted = [1, 2].map(|partitions| Variation { partitions, restart: true, crash: None });
+    let crashed = CRASHES.map(|point| Variation { partitions: 2, restart: false, crash: Some(point) });
+    straight.into_iter().chain(restarted).chain(crashed).collect()
+}
+
+/// Committed batches by id; a batch that is run again replaces itself.
+#[derive(Debug, Default, Clone)]
+struct Output {
+    pending: Arc<Mutex<BTreeMap<u64, Vec<RecordBatch>>>>,
+    committed: Arc<Mutex<BTreeMap<u64, Vec<String>>>>,
+}
+
+type Batches<T> = Mutex<BTreeMap<u64, Vec<T>>>;
+
+/// The map is changed by single calls, so a panic elsewhere leaves it whole.
+fn lock<T>(batches: &Batches<T>) -> std::sync::MutexGuard<'_, BTreeMap<u64, Vec<T>>> {
+    batches.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl Sink for Output {
+    fn description(&self) -> String {
+        "ScenarioSink".to_string()
+    }
+
+    async fn begin(&self, batch: &SinkBatch) -> Result<Arc<dyn BatchWriter>, BoxError> {
+        lock(&self.pending).insert(batch.batch_id, vec![]);
+        Ok(Arc::new(OutputBatch { batch_id: batch.batch_id, output: self.clone() }))
+    }
+
+    async fn commit(&self, batch: &SinkBatch, _: Vec<CommitMessage>) -> Result<(), BoxError> {
+        let rows = lock(&self.pending).remove(&batch.batch_id).unwrap_or_default();
+        lock(&self.committed).insert(batch.batch_id, rows::print(&rows));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct OutputBatch {
+    batch_id: u64,
+    output: Output,
+}
+
+#[async_trait]
+impl BatchWriter for OutputBatch {
+    async fn write(&self, _: usize, rows: SendableRecordBatchStream) -> Result<CommitMessage, BoxError> {
+        let rows: Vec<_> = rows.try_collect().await?;
+        lock(&self.output.pending).entry(self.batch_id).or_default().extend(rows);
+        Ok(CommitMessage::default())
+    }
+}
+
+/// A scenario being played.
+struct Play<'a> {
+    scenario: &'a Scenario,
+    variation: Variation,
+    planner: Planner,
+    streams: HashMap<String, (MemoryStream, SchemaRef)>,
+    output: Output,
+    checkpoint: tempfile::TempDir,
+    query: Option<StreamingQuery>,
+    /// Batches already compared.
+    checked: Option<u64>,
+    /// What straight play would have put out, for the final comparison of a crashed one.
+    expected: Vec<Vec<String>>,
+    fired: usize,
+}
+
+/// Plays a scenario in one variation.
+///
+/// # Errors
+/// Where the scenario and the engine differ first.
+pub async fn play(scenario: &Scenario, variation: Variation) -> Result<(), ScenarioError> {
+    let start = ScenarioError { line: 1, message: String::new() };
+    let fail = |message: String| ScenarioError { message, ..start };
+    let mut planner = Planner::new().map_err(fail)?;
+    let mut streams = HashMap::new();
+    for spec in &scenario.streams {
+        let watermark = spec.watermark.as_ref().map(|(column, delay)| (column.as_str(), delay.as_str()));
+        let fail = |message| ScenarioError { line: 1, message };
+        let stream = planner.stream(&spec.name, &spec.columns, watermark).await.map_err(fail)?;
+        streams.insert(spec.name.clone(), stream);
+    }
+    let checkpoint = tempfile::tempdir().map_err(|error| ScenarioError { line: 1, message: error.to_string() })?;
+    let mut play = Play {
+        scenario,
+        variation,
+        planner,
+        streams,
+        output: Output::default(),
+        checkpoint,
+        query: None,
+        checked: None,
+        expected: vec![],
+        fired: 0,
+    };
+    play.run().await
+}
+
+impl Play<'_> {
+    async fn run(&mut self) -> Result<(), ScenarioError> {
+        let additions = self.scenario.steps.iter().filter(|step| step.verb == "AddData").count();
+        let mut added = 0;
+        for step in &self.scenario.steps {
+            added += usize::from(step.verb == "AddData");
+            let crash = self.variation.crash.filter(|_| step.verb == "AddData" && added < additions);
+            let line = step.line;
+            self.step(step, crash).await.map_err(|message| ScenarioError { line, message })?;
+        }
+        let done = self.finish().await;
+        done.map_err(|message| ScenarioError { line: self.scenario.steps.last().map_or(1, |step| step.line), message })
+    }
+
+    async fn step(&mut self, step: &Step, crash: Option<FaultPoint>) -> Result<(), String> {
+        match step.verb.as_str() {
+            "AddData" => self.add(step, crash).await,
+            "CheckNewAnswer" => self.check_new(&step.body).await,
+            "CheckLastBatch" => self.check_last(&step.body).await,
+            "Progress" => self.check_progress(&step.argument).await,
+            "StopStream" => {
+                self.stop().await;
+                Ok(())
+            }
+            "StartStream" => self.start(Faults::none()).await,
+            "ExpectFailure" => self.expect_failure(&step.argument).await,
+            other => Err(format!("unknown verb {other}")),
+        }
+    }
+
+    async fn start(&mut self, faults: Faults) -> Result<(), String> {
+        let (plan, schema, session) = self.planner.query(&self.scenario.sql).await?;
+        let manager =
+            StreamingQueryManager::new(tokio::runtime::Handle::current(), Arc::new(ActiveQueries::default()));
+        let query = manager
+            .start(QuerySpec {
+                name: None,
+                plan,
+                schema,
+                session,
+                sink: Arc::new(self.output.clone()),
+                output_mode: self.scenario.mode,
+                trigger: Trigger::default(),
+                checkpoint: CheckpointLocation {
+                    url: self.checkpoint.path().to_string_lossy().into_owned(),
+                    temporary: false,
+                },
+                settings: QuerySettings {
+                    parallelism: 2,
+                    state_partitions: self.variation.partitions,
+                    min_deltas_for_snapshot: 2,
+                    ..Default::default()
+                },
+                clock: Arc::new(SystemClock),
+                faults,
+                stop_active_run: true,
+            })
+            .await
+            .map_err(|error| error.to_string())?;
+        self.query = Some(query);
+        Ok(())
+    }
+
+    async fn stop(&mut self) {
+        if let Some(query) = self.query.take() {
+            query.stop().await;
+        }
+    }
+
+    async fn add(&mut self, step: &Step, crash: Option<FaultPoint>) -> Result<(), String> {
+        if let Some(point) = crash {
+            self.stop().await;
+            let faults = Faults::new();
+            faults.arm(point, 1, FaultAction::Fail);
+            self.start(faults.clone()).await?;
+            self.append(step)?;
+            // The source has nothing to be told before the first batch; every other point must fire.
+            let failed = self.process().await.is_err();
+            self.fired += faults.fired().len();
+            if failed != !faults.fired().is_empty() {
+                return Err(format!("the fault at {point} and the query's end do not go together"));
+            }
+            self.query = None;
+            return self.start(Faults::none()).await;
+        }
+        self.append(step)
+    }
+
+    fn append(&mut self, step: &Step) -> Result<(), String> {
+        let (stream, schema) =
+            self.streams.get(&step.argument).ok_or_else(|| format!("there is no stream {}", step.argument))?;
+        stream.add(rows::read(&step.body, schema)?);
+        Ok(())
+    }
+
+    async fn process(&mut self) -> Result<(), String> {
+        if self.query.is_none() {
+            self.start(Faults::none()).await?;
+        }
+        let Some(query) = &self.query else { return Ok(()) };
+        query.process_all_available().await.map_err(|failure| failure.error.to_string())
+    }
+
+    async fn check_new(&mut self, expected: &[String]) -> Result<(), String> {
+        self.process().await?;
+        let expected = sorted(expected.to_vec());
+        if self.variation.crash.is_some() {
+            self.expected.push(expected);
+            return Ok(());
+        }
+        let new: Vec<String> = {
+            let committed = lock(&self.output.committed);
+            let from = self.checked.map_or(0, |checked| checked + 1);
+            let new = committed.range(from..).flat_map(|(_, lines)| lines.clone()).collect();
+            self.checked = committed.keys().next_back().copied();
+            new
+        };
+        compare(&expected, &sorted(new))?;
+        self.restart_if_asked().await;
+        Ok(())
+    }
+
+    async fn check_last(&mut self, expected: &[String]) -> Result<(), String> {
+        self.process().await?;
+        let expected = sorted(expected.to_vec());
+        if self.variation.crash.is_some() {
+            self.expected.push(expected);
+            return Ok(());
+        }
+        let last = self.last_batch();
+        compare(&expected, &sorted(last))?;
+        self.restart_if_asked().await;
+        Ok(())
+    }
+
+    fn last_batch(&self) -> Vec<String> {
+        let committed = lock(&self.output.committed);
+        committed.values().rev().find(|lines| !lines.is_empty()).cloned().unwrap_or_default()
+    }
+
+    async fn restart_if_asked(&mut self) {
+        if self.variation.restart {
+            self.stop().await;
+        }
+    }
+
+    async fn check_progress(&mut self, figures: &str) -> Result<(), String> {
+        // Another run has seen other batches.
+        if self.variation.restart || self.variation.crash.is_some() {
+            return Ok(());
+        }
+        let query = self.query.as_ref().ok_or("the query has not started")?;
+        let recent = query.recent_progress();
+        let last = recent.iter().rfind(|progress| progress.num_input_rows > 0).ok_or("no batch had rows")?;
+        let json: serde_json::Value = serde_json::from_str(&last.json()).map_err(|error| error.to_string())?;
+        for figure in figures.split_whitespace() {
+            let (name, expected) = figure.split_once('=').ok_or("figures are name=value")?;
+            let operator = json.pointer("/stateOperators/0").and_then(|operator| operator.get(name));
+            let found = operator.or_else(|| json.get(name)).or_else(|| json.pointer(&format!("/eventTime/{name}")));
+            let found = found.map(|found| found.to_string().trim_matches('"').to_string());
+            if found.as_deref() != Some(expected) {
+                return Err(format!("{name} is {found:?}, expected {expected}"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn expect_failure(&mut self, text: &str) -> Result<(), String> {
+        match self.process().await {
+            Ok(()) => Err(format!("the query did not fail; expected: {text}")),
+            Err(message) if message.contains(text) => {
+                self.query = None;
+                Ok(())
+            }
+            Err(message) => Err(format!("the query failed with: {message}; expected: {text}")),
+        }
+    }
+
+    /// The final result of a crashed play is that of a straight one.
+    async fn finish(&mut self) -> Result<(), String> {
+        self.stop().await;
+        let Some(point) = self.variation.crash else { return Ok(()) };
+        let additions = self.scenario.steps.iter().filter(|step| step.verb == "AddData").count();
+        if additions > 2 && self.fired == 0 && self.scenario.steps.iter().all(|step| step.verb != "ExpectFailure") {
+            return Err(format!("the fault at {point} never fired"));
+        }
+        let expected = std::mem::take(&mut self.expected);
+        let found: Vec<Vec<String>> = lock(&self.output.committed).values().cloned().collect();
+        match self.scenario.mode {
+            OutputMode::Append => compare(&sorted(expected.concat()), &sorted(found.concat())),
+            OutputMode::Complete => {
+                compare(&sorted(expected.last().cloned().unwrap_or_default()), &sorted(self.last_batch()))
+            }
+            OutputMode::Update => {
+                let key = self.scenario.key_columns;
+                compare(&latest(&expected.concat(), key), &latest(&found.concat(), key))
+            }
+        }
+    }
+}
+
+/// The last row of each key.
+fn latest(rows: &[String], key_columns: usize) -> Vec<String> {
+    let mut last = BTreeMap::new();
+    for row in rows {
+        let key: Vec<_> = row.split(", ").take(key_columns).collect();
+        last.insert(key.join(", "), row.clone());
+    }
+    last.into_values().collect()
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+fn compare(expected: &[String], found: &[String]) -> Result<(), String> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!("expected\n  {}\nfound\n  {}", expected.join("\n  "), found.join("\n  ")))
+}

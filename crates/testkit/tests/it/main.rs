@@ -1,0 +1,2 @@
+//! The workspace's integration tests, in one binary: every further one would link DataFusion again.
+mod scenarios;
