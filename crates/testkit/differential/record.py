@@ -3,9 +3,11 @@
 
     python record.py --master 'local[2]'            # everything
     python record.py --only 'watermark.*'           # replaces these answers only
+    python record.py --remote sc://127.0.0.1:15002  # the client-specific cases, through Spark's Connect server
 
-Needs classic PySpark of the version to record (`pip install pyspark==4.3.0`) and a JVM. Answers go
-to `answers/spark-<version>/`; answers of cases that no longer exist are dropped with a full run.
+Needs classic PySpark of the version to record (`pip install pyspark==4.3.0`) and a JVM; `--remote` needs
+`pyspark-client` and that version's server. Answers go to `answers/spark-<version>/`; those of cases that
+no longer exist are dropped when their topic is next written.
 """
 
 import argparse
@@ -13,6 +15,8 @@ import json
 import logging
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 from harness import answer, execution, registry
 
@@ -20,20 +24,21 @@ from harness import answer, execution, registry
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--master", default="local[2]")
+    arguments.add_argument("--remote", help="Spark's own Connect server: record the client-specific cases")
     arguments.add_argument("--only", help="globs over case ids, topics or names, comma separated")
     arguments.add_argument("--timeout", type=float, default=90.0, help="seconds per case")
     chosen = arguments.parse_args()
 
     execution.in_utc()
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    cases = registry.load(chosen.only)
-    spark = oracle(chosen.master)
-    folder = registry.SUITE / "answers" / f"spark-{spark.version}"
+    cases = [c for c in registry.load(chosen.only) if c.client_specific == (chosen.remote is not None)]
+    new_session, version = through_connect(chosen.remote) if chosen.remote else classic(chosen.master)
+    folder = registry.SUITE / "answers" / f"spark-{version}"
     folder.mkdir(parents=True, exist_ok=True)
 
     recorded, failed = {}, []
     for case in cases:
-        outcome = execution.run(case, spark.newSession, timeout_seconds=chosen.timeout)
+        outcome = execution.run(case, new_session, timeout_seconds=chosen.timeout)
         print(f"{case.id:60} {outcome.seconds:6.1f} s{'' if outcome.failure is None else '  FAILED'}", flush=True)
         if outcome.failure is None:
             recorded.setdefault(case.topic, {})[case.name] = outcome.answer
@@ -47,6 +52,19 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def classic(master: str):
+    spark = oracle(master)
+    return spark.newSession, spark.version
+
+
+def through_connect(remote: str):
+    from replay import connect
+
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    logging.disable(logging.CRITICAL)
+    return lambda: connect(remote), connect(remote).version
+
+
 def oracle(master: str):
     from pyspark.sql import SparkSession
 
@@ -57,7 +75,7 @@ def oracle(master: str):
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
-        "spark.sql.warehouse.dir": str(execution.Path(execution.tempfile.mkdtemp()) / "warehouse"),
+        "spark.sql.warehouse.dir": str(Path(tempfile.mkdtemp()) / "warehouse"),
     }.items():
         builder = builder.config(key, setting)
     spark = builder.getOrCreate()

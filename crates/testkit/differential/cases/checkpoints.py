@@ -16,7 +16,9 @@ def at(time, k="a", v=1):
 
 def run(env, df, mode="append", *, fmt="json", out="out", chk="chk", name=None, **options):
     """One AvailableNow run into files; answers with its batches."""
-    writer = df.writeStream.format(fmt).outputMode(mode).option("checkpointLocation", env.path(chk)).trigger(availableNow=True).options(**options)
+    writer = df.writeStream.format(fmt).outputMode(mode).option("checkpointLocation",
+                                                                env.path(chk)).trigger(availableNow=True
+                                                                                       ).options(**options)
     if fmt != "noop":
         writer = writer.option("path", env.path(out))
     query = writer.start()
@@ -36,9 +38,14 @@ def offsets_go_on(spark, env):
 
 @case
 def state_and_watermark_go_on(spark, env):
-    df = env.events(EVENT).withWatermark("ts", "10 minutes").groupBy(F.window("ts", "10 minutes"), "k").agg(F.sum("v").alias("s")).select("window.start", "k", "s")
+    df = env.events(EVENT).withWatermark("ts",
+                                         "10 minutes").groupBy(F.window("ts", "10 minutes"),
+                                                               "k").agg(F.sum("v").alias("s")
+                                                                        ).select("window.start", "k", "s")
     told = []
-    for number, step in enumerate([[at("10:01"), at("10:02", "b", 5)], [at("10:05", v=10), at("10:16")], [at("10:25"), at("10:03", v=100)], [at("10:01", v=1000), at("10:45")], []]):
+    for number, step in enumerate([[at("10:01"), at("10:02", "b", 5)], [at("10:05", v=10), at("10:16")],
+                                   [at("10:25"), at("10:03", v=100)], [at("10:01", v=1000),
+                                                                       at("10:45")], []]):
         if step:
             env.write(f"in/{number}.json", step)
         told.append(run(env, df))
@@ -47,11 +54,17 @@ def state_and_watermark_go_on(spark, env):
 
 @case
 def running_totals_go_on_in_complete_mode(spark, env):
-    df = env.events(EVENT).groupBy("k").agg(F.sum("v").alias("s"), F.count("*").alias("n"), F.avg("v").alias("a"))
+    df = env.events(EVENT
+                    ).groupBy("k").agg(F.sum("v").alias("s"),
+                                       F.count("*").alias("n"),
+                                       F.avg("v").alias("a"))
     told = []
-    for number, step in enumerate([[at("10:01"), at("10:02", "b", 5)], [at("10:05", v=10)], [at("10:05", "c", None)]]):
+    for number, step in enumerate([[at("10:01"), at("10:02", "b", 5)], [at("10:05", v=10)], [at("10:05", "c",
+                                                                                                None)]]):
         env.write(f"in/{number}.json", step)
-        query = df.writeStream.format("memory").queryName("totals").outputMode("complete").option("checkpointLocation", env.path("chk")).trigger(availableNow=True).start()
+        query = df.writeStream.format("memory").queryName("totals").outputMode("complete").option(
+            "checkpointLocation", env.path("chk")
+        ).trigger(availableNow=True).start()
         query.awaitTermination()
         told.append(env.rows(spark.table("totals")))
     return told
@@ -80,7 +93,9 @@ def uncommitted_stateful_batch_is_run_again(spark, env):
         run(env, df, "update", fmt="noop")
     for name in ("1", ".1.crc"):
         (env.scratch / "chk/commits" / name).unlink(missing_ok=True)
-    query = df.writeStream.format("memory").queryName("again").outputMode("complete").option("checkpointLocation", env.path("chk")).trigger(availableNow=True).start()
+    query = df.writeStream.format("memory").queryName("again").outputMode("complete").option(
+        "checkpointLocation", env.path("chk")
+    ).trigger(availableNow=True).start()
     query.awaitTermination()
     return {"batches": streams.batches(query, set()), "rows": env.rows(spark.table("again"))}
 
@@ -89,11 +104,16 @@ def uncommitted_stateful_batch_is_run_again(spark, env):
 def once_ignores_the_limits(spark, env):
     for number in range(3):
         env.write(f"in/{number}.json", [at("10:00", v=number)])
-    query = env.events(EVENT, maxFilesPerTrigger="1").writeStream.format("noop").option("checkpointLocation", env.path("chk")).trigger(once=True).start()
+    query = env.events(
+        EVENT, maxFilesPerTrigger="1"
+    ).writeStream.format("noop").option("checkpointLocation", env.path("chk")).trigger(once=True).start()
     query.awaitTermination()
     first = streams.batches(query, set())
     env.write("in/9.json", [at("10:09")])
-    query = env.events(EVENT, maxFilesPerTrigger="1").writeStream.format("noop").option("checkpointLocation", env.path("chk")).trigger(availableNow=True).start()
+    query = env.events(
+        EVENT, maxFilesPerTrigger="1"
+    ).writeStream.format("noop").option("checkpointLocation",
+                                        env.path("chk")).trigger(availableNow=True).start()
     query.awaitTermination()
     return [first, streams.batches(query, set())]
 
@@ -102,23 +122,36 @@ def once_ignores_the_limits(spark, env):
 def available_now_ends_with_a_no_data_batch(spark, env):
     env.write("in/0.json", [at("10:01")])
     env.write("in/1.json", [at("10:30")])
-    df = env.events(EVENT, maxFilesPerTrigger="1").withWatermark("ts", "10 minutes").groupBy(F.window("ts", "10 minutes")).count().select("window.start", "count")
+    df = env.events(
+        EVENT, maxFilesPerTrigger="1"
+    ).withWatermark("ts",
+                    "10 minutes").groupBy(F.window("ts",
+                                                   "10 minutes")).count().select("window.start", "count")
     return {"batches": run(env, df), "committed": env.committed(env.path("out"))}
 
 
 @case
 def log_files(spark, env):
     """What the checkpoint of a watermarked query holds after two batches."""
-    df = env.events(EVENT).withWatermark("ts", "10 minutes").groupBy(F.window("ts", "10 minutes"), "k").count()
+    df = env.events(EVENT).withWatermark("ts", "10 minutes").groupBy(F.window("ts", "10 minutes"),
+                                                                     "k").count()
     env.write("in/0.json", [at("10:01")])
     run(env, df)
     chk = env.scratch / "chk"
-    logs = {f"{folder}/{p.name}": p.read_text().splitlines() for folder in ("offsets", "commits") for p in sorted((chk / folder).iterdir()) if p.name.isdigit()}
+    logs = {
+        f"{folder}/{p.name}": p.read_text().splitlines()
+        for folder in ("offsets", "commits")
+        for p in sorted((chk / folder).iterdir()) if p.name.isdigit()
+    }
     for lines in (v for k, v in logs.items() if k.startswith("offsets/")):
         header = json.loads(lines[1])
         lines[1] = {"keys": sorted(header), "batchWatermarkMs": header["batchWatermarkMs"]}
     operator = (chk / "state/0/_metadata/metadata").read_text().splitlines()
-    return {"logs": logs, "operator": operator, "tree": [p for p in env.tree("chk") if not p.startswith("sources")]}
+    return {
+        "logs": logs,
+        "operator": operator,
+        "tree": [p for p in env.tree("chk") if not p.startswith("sources")]
+    }
 
 
 @case
@@ -127,8 +160,18 @@ def changes_between_runs(spark, env):
     base = lambda: env.events(EVENT).withWatermark("ts", "10 minutes")
     first = lambda: base().groupBy("k").agg(F.count("*").alias("n"))
     changed = {
-        "nothing": first, "filter added": lambda: base().where("v > 0").groupBy("k").agg(F.count("*").alias("n")), "column renamed": lambda: base().groupBy(F.col("k").alias("kk")).agg(F.count("*").alias("m")), "key added": lambda: base().groupBy("k", "v").agg(F.count("*").alias("n")), "key type": lambda: base().groupBy(F.length("k").alias("k")).agg(F.count("*").alias("n")), "aggregate added": lambda: base().groupBy("k").agg(F.count("*").alias("n"), F.sum("v")), "aggregate of the same type": lambda: base().groupBy("k").agg(F.sum("v").alias("n")),
-        "deduplication instead": lambda: base().dropDuplicates(["k"]), "stateless instead": lambda: base().select("k"), "source added": lambda: base().select("k").union(env.events(EVENT, "more").select("k")).groupBy("k").count(), "more shuffle partitions": first,
+        "nothing": first,
+        "filter added": lambda: base().where("v > 0").groupBy("k").agg(F.count("*").alias("n")),
+        "column renamed": lambda: base().groupBy(F.col("k").alias("kk")).agg(F.count("*").alias("m")),
+        "key added": lambda: base().groupBy("k", "v").agg(F.count("*").alias("n")),
+        "key type": lambda: base().groupBy(F.length("k").alias("k")).agg(F.count("*").alias("n")),
+        "aggregate added": lambda: base().groupBy("k").agg(F.count("*").alias("n"), F.sum("v")),
+        "aggregate of the same type": lambda: base().groupBy("k").agg(F.sum("v").alias("n")),
+        "deduplication instead": lambda: base().dropDuplicates(["k"]),
+        "stateless instead": lambda: base().select("k"),
+        "source added": lambda: base().select("k").union(env.events(EVENT, "more").select("k")).groupBy("k").
+        count(),
+        "more shuffle partitions": first,
     }
     env.write("in/0.json", [at("10:00"), at("10:00", "b")])
     env.directory("more")
@@ -151,7 +194,14 @@ def damaged_checkpoints(spark, env):
     env.write("in/1.json", [at("10:01")])
     run(env, df(), "update", fmt="noop")
     damages = {
-        "metadata removed": lambda c: (c / "metadata").unlink(), "state removed": lambda c: shutil.rmtree(c / "state"), "last offset removed": lambda c: (c / "offsets/1").unlink(), "offset emptied": lambda c: rewrite(c / "offsets/1", ""), "offset of a later version": lambda c: rewrite(c / "offsets/1", "v9\n{}\n{}"), "commit unreadable": lambda c: rewrite(c / "commits/1", "v1\nnot json"), "source log removed": lambda c: shutil.rmtree(c / "sources"), "metadata unreadable": lambda c: rewrite(c / "metadata", "oops"),
+        "metadata removed": lambda c: (c / "metadata").unlink(),
+        "state removed": lambda c: shutil.rmtree(c / "state"),
+        "last offset removed": lambda c: (c / "offsets/1").unlink(),
+        "offset emptied": lambda c: rewrite(c / "offsets/1", ""),
+        "offset of a later version": lambda c: rewrite(c / "offsets/1", "v9\n{}\n{}"),
+        "commit unreadable": lambda c: rewrite(c / "commits/1", "v1\nnot json"),
+        "source log removed": lambda c: shutil.rmtree(c / "sources"),
+        "metadata unreadable": lambda c: rewrite(c / "metadata", "oops"),
     }
     told = {}
     env.write("in/2.json", [at("10:02")])

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-
 from harness import case, streams
 
 SCHEMA = "id int, k string"
@@ -75,7 +74,9 @@ def source_log(env, checkpoint):
 @case
 def latest_first(spark, env):
     three_files(env)
-    query = env.start(env.events(SCHEMA, maxFilesPerTrigger="1", latestFirst="true"), checkpointLocation=env.path("chk"))
+    query = env.start(
+        env.events(SCHEMA, maxFilesPerTrigger="1", latestFirst="true"), checkpointLocation=env.path("chk")
+    )
     query.processAllAvailable()
     query.stop()
     return source_log(env, "chk")
@@ -97,14 +98,17 @@ def option_values_refused(spark, env):
         "maxFileAge=old": {"maxFileAge": "old"},
         "modifiedAfter": {"modifiedAfter": "2020-01-01T00:00:00"},
     }
-    return {name: env.error(lambda: batches_of(env, env.events(SCHEMA, **options))) for name, options in attempts.items()}
+    return {
+        name: env.error(lambda: batches_of(env, env.events(SCHEMA, **options)))
+        for name, options in attempts.items()
+    }
 
 
 @case
 def rewriting_a_file_is_not_noticed(spark, env):
     """A file already seen is not read again, unless it is newer than every file seen."""
-    return env.run_stream(env.events(SCHEMA), "append", [documents(1), documents(2), documents(3)]) + [
-        rewritten(env)]
+    return env.run_stream(env.events(SCHEMA), "append",
+                          [documents(1), documents(2), documents(3)]) + [rewritten(env)]
 
 
 def rewritten(env):
@@ -139,7 +143,10 @@ def path_glob_filter(spark, env):
     env.write("in/a.json", documents(1))
     env.write("in/b.jsonl", documents(2))
     env.write("in/c.txt", documents(3))
-    return {g: batches_of(env, env.events(SCHEMA, pathGlobFilter=g)) for g in ("*.json", "*.json*", "{a,c}.*", "nothing")}
+    return {
+        g: batches_of(env, env.events(SCHEMA, pathGlobFilter=g))
+        for g in ("*.json", "*.json*", "{a,c}.*", "nothing")
+    }
 
 
 @case
@@ -156,16 +163,21 @@ def sub_directories(spark, env):
     env.write("in/a.json", documents(1))
     env.write("in/sub/b.json", documents(2))
     env.write("in/sub/deep/c.json", documents(3))
-    return {"as it is": env.attempt(lambda: batches_of(env, env.events(SCHEMA))),
-            "recursive": env.attempt(lambda: batches_of(env, env.events(SCHEMA, recursiveFileLookup="true")))}
+    return {
+        "as it is": env.attempt(lambda: batches_of(env, env.events(SCHEMA))),
+        "recursive": env.attempt(lambda: batches_of(env, env.events(SCHEMA, recursiveFileLookup="true")))
+    }
 
 
 @case
 def globs_in_the_path(spark, env):
     for day in ("2024-01-01", "2024-01-02", "2024-02-01"):
         env.write(f"in/{day}/a.json", documents(int(day[-2:])))
-    return {g: batches_of(env, spark.readStream.schema(SCHEMA).json(env.path(f"in/{g}")))
-            for g in ("*", "2024-01-*", "2024-0[12]-01", "{2024-01-02,2024-02-01}")}
+    return {
+        g: batches_of(env,
+                      spark.readStream.schema(SCHEMA).json(env.path(f"in/{g}")))
+        for g in ("*", "2024-01-*", "2024-0[12]-01", "{2024-01-02,2024-02-01}")
+    }
 
 
 @case
@@ -190,8 +202,12 @@ def metadata_column(spark, env):
     df = env.events(SCHEMA).selectExpr(
         "id", "_metadata.file_name as name", "_metadata.file_path as path", "_metadata.file_size as size",
         "_metadata.file_block_start as start", "_metadata.file_block_length as length",
-        "_metadata.file_modification_time as mtime")
-    return {"schema": env.schema(env.events(SCHEMA).select("_metadata"), nullability=True), "run": batches_of(env, df)}
+        "_metadata.file_modification_time as mtime"
+    )
+    return {
+        "schema": env.schema(env.events(SCHEMA).select("_metadata"), nullability=True),
+        "run": batches_of(env, df)
+    }
 
 
 @case
@@ -209,12 +225,19 @@ def clean_source_delete(spark, env):
 
 @case
 def clean_source_archive(spark, env):
-    query = env.start(env.events(SCHEMA, cleanSource="archive", sourceArchiveDir=env.path("archive"), maxFilesPerTrigger="1"))
+    query = env.start(
+        env.events(
+            SCHEMA, cleanSource="archive", sourceArchiveDir=env.path("archive"), maxFilesPerTrigger="1"
+        )
+    )
     for n in (1, 2, 3):
         env.write(f"in/{n}.json", documents(n))
         query.processAllAvailable()
     left = wait_until(lambda: env.tree("in"), lambda files: len(files) <= 1)
-    archived = wait_until(lambda: sorted(str(p) for p in Path(env.path("archive")).rglob("*.json")), lambda files: len(files) >= 2)
+    archived = wait_until(
+        lambda: sorted(str(p) for p in Path(env.path("archive")).rglob("*.json")),
+        lambda files: len(files) >= 2
+    )
     query.stop()
     return {"left": left, "archived": archived}
 
@@ -269,8 +292,11 @@ def reads_the_output_of_another_query_through_its_log(spark, env):
         .option("checkpointLocation", env.path("chk")).trigger(availableNow=True).start()
     first.awaitTermination()
     env.write("mid/stray.json", documents(99))
-    return {"stream": batches_of(env, spark.readStream.schema(SCHEMA).json(env.path("mid"))),
-            "batch": env.rows(spark.read.schema(SCHEMA).json(env.path("mid")))}
+    return {
+        "stream": batches_of(env,
+                             spark.readStream.schema(SCHEMA).json(env.path("mid"))),
+        "batch": env.rows(spark.read.schema(SCHEMA).json(env.path("mid")))
+    }
 
 
 @case

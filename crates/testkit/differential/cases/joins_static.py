@@ -9,19 +9,23 @@ RIGHT = [(1, "x"), (2, "y"), (2, "y2"), (4, "w"), (None, "m")]
 
 
 def sides(spark):
-    return spark.createDataFrame(LEFT, "id int, name string, v int"), spark.createDataFrame(RIGHT, "id int, other string")
+    return spark.createDataFrame(LEFT, "id int, name string, v int"
+                                 ), spark.createDataFrame(RIGHT, "id int, other string")
 
 
-TYPES = ["inner", "left", "leftouter", "left_outer", "right", "outer", "full", "fullouter", "semi", "leftsemi", "anti", "left_anti", "cross", "sideways"]
+TYPES = [
+    "inner", "left", "leftouter", "left_outer", "right", "outer", "full", "fullouter", "semi", "leftsemi",
+    "anti", "left_anti", "cross", "sideways"
+]
 
 
-@case
+@case(client_specific=True)
 def using_a_column(spark, env):
     left, right = sides(spark)
     return {how: env.attempt(lambda: env.table(left.join(right, "id", how))) for how in TYPES}
 
 
-@case
+@case(client_specific=True)
 def on_a_condition(spark, env):
     left, right = sides(spark)
     return {how: env.attempt(lambda: env.table(left.join(right, left.id == right.id, how))) for how in TYPES}
@@ -31,21 +35,47 @@ def on_a_condition(spark, env):
 def conditions(spark, env):
     left, right = sides(spark)
     conditions = {
-        "null-safe": left.id.eqNullSafe(right.id), "range": left.id < right.id, "equality and more": (left.id == right.id) & (left.v > 20), "or": (left.id == right.id) | (left.v == 40), "list of conditions": [left.id == right.id, left.name < right.other],
-        "text": F.expr("name > other"), "constant": F.lit(True), "two columns": ["id"], "one side only": left.v > 25, "not boolean": left.v,
+        "null-safe": left.id.eqNullSafe(right.id),
+        "range": left.id < right.id,
+        "equality and more": (left.id == right.id) & (left.v > 20),
+        "or": (left.id == right.id) | (left.v == 40),
+        "list of conditions": [left.id == right.id, left.name < right.other],
+        "text": F.expr("name > other"),
+        "constant": F.lit(True),
+        "two columns": ["id"],
+        "one side only": left.v > 25,
+        "not boolean": left.v,
     }
-    return {name: env.attempt(lambda: env.table(left.join(right, on, "inner"))) for name, on in conditions.items()}
+    return {
+        name: env.attempt(lambda: env.table(left.join(right, on, "inner")))
+        for name, on in conditions.items()
+    }
 
 
-@case
+@case(client_specific=True)
 def columns_after_a_join(spark, env):
     left, right = sides(spark)
     both = left.join(right, left.id == right.id)
     attempts = {
-        "drop left": lambda: both.drop(left.id), "drop right": lambda: both.drop(right["id"]), "drop by name": lambda: both.drop("id"), "select both": lambda: both.select(left.id, right.id, "other"), "ambiguous name": lambda: both.select("id"), "ambiguous col": lambda: both.where(F.col("id") > 1),
-        "aliases": lambda: left.alias("l").join(right.alias("r"), F.col("l.id") == F.col("r.id")).select("l.id", "r.other"), "alias star": lambda: left.alias("l").join(right.alias("r"), F.expr("l.id = r.id")).select("r.*"), "withColumn": lambda: both.withColumn("sum", left.id + right.id), "renamed": lambda: both.withColumnRenamed("other", "o").drop(right.id),
-        "foreign column": lambda: left.select(right.other), "self join": lambda: left.alias("a").join(left.alias("b"), F.expr("a.id = b.v / 10")).select("a.name", F.col("b.name").alias("bn")), "self join on the same column": lambda: left.join(left, left.id == left.id).select(left.v),
-        "column after select": lambda: both.select(left["*"]).where(left.v > 15), "toDF": lambda: both.toDF("a", "b", "c", "d", "e"), "dedup": lambda: both.dropDuplicates(["other"]).select("other"),
+        "drop left": lambda: both.drop(left.id),
+        "drop right": lambda: both.drop(right["id"]),
+        "drop by name": lambda: both.drop("id"),
+        "select both": lambda: both.select(left.id, right.id, "other"),
+        "ambiguous name": lambda: both.select("id"),
+        "ambiguous col": lambda: both.where(F.col("id") > 1),
+        "aliases": lambda: left.alias("l").join(right.alias("r"),
+                                                F.col("l.id") == F.col("r.id")).select("l.id", "r.other"),
+        "alias star": lambda: left.alias("l").join(right.alias("r"), F.expr("l.id = r.id")).select("r.*"),
+        "withColumn": lambda: both.withColumn("sum", left.id + right.id),
+        "renamed": lambda: both.withColumnRenamed("other", "o").drop(right.id),
+        "foreign column": lambda: left.select(right.other),
+        "self join": lambda: left.alias("a").join(left.alias("b"), F.expr("a.id = b.v / 10")).
+        select("a.name",
+               F.col("b.name").alias("bn")),
+        "self join on the same column": lambda: left.join(left, left.id == left.id).select(left.v),
+        "column after select": lambda: both.select(left["*"]).where(left.v > 15),
+        "toDF": lambda: both.toDF("a", "b", "c", "d", "e"),
+        "dedup": lambda: both.dropDuplicates(["other"]).select("other"),
     }
     return {name: env.attempt(lambda: env.table(build())) for name, build in attempts.items()}
 
@@ -55,9 +85,21 @@ def sql_joins(spark, env):
     left, right = sides(spark)
     left.createOrReplaceTempView("l")
     right.createOrReplaceTempView("r")
-    return env.queries([
-        "select * from l join r on l.id = r.id", "select * from l join r using (id)", "select * from l natural join r", "select l.id, r.other from l left join r on l.id = r.id and r.other > 'x'", "select * from l full outer join r using (id)", "select * from l left semi join r on l.id = r.id", "select * from l left anti join r using (id)", "select count(*) from l cross join r", "select count(*) from l, r",
-        "select id from l where id in (select id from r)", "select id from l where id not in (select id from r)", "select id from l where id not in (select id from r where id is not null)", "select id from l where exists (select 1 from r where r.id = l.id)", "select id, (select max(other) from r where r.id = l.id) as m from l", "select * from l join r", "select id from l join r on l.id = r.id"])
+    return env.queries(
+        [
+            "select * from l join r on l.id = r.id", "select * from l join r using (id)",
+            "select * from l natural join r",
+            "select l.id, r.other from l left join r on l.id = r.id and r.other > 'x'",
+            "select * from l full outer join r using (id)", "select * from l left semi join r on l.id = r.id",
+            "select * from l left anti join r using (id)", "select count(*) from l cross join r",
+            "select count(*) from l, r", "select id from l where id in (select id from r)",
+            "select id from l where id not in (select id from r)",
+            "select id from l where id not in (select id from r where id is not null)",
+            "select id from l where exists (select 1 from r where r.id = l.id)",
+            "select id, (select max(other) from r where r.id = l.id) as m from l", "select * from l join r",
+            "select id from l join r on l.id = r.id"
+        ]
+    )
 
 
 @case
@@ -66,9 +108,21 @@ def stream_with_static(spark, env):
     told = {}
     for how in ("inner", "left", "semi", "anti"):
         events = env.events("id int, v int", f"in-{how}")
-        told[how] = env.run_stream(events.join(static, "id", how), "append", [{f"in-{how}": [{"id": 1, "v": 1}, {"id": 2, "v": 2}, {"v": 3}]}, {f"in-{how}": [{"id": 9, "v": 4}, {"id": 1, "v": 5}]}], progress=False)
+        told[how] = env.run_stream(
+            events.join(static, "id", how),
+            "append", [
+                {
+                    f"in-{how}": [{"id": 1, "v": 1}, {"id": 2, "v": 2}, {"v": 3}]
+                }, {f"in-{how}": [{"id": 9, "v": 4}, {"id": 1, "v": 5}]}
+            ],
+            progress=False
+        )
     events = env.events("id int, v int", "in-right")
-    told["static left right-outer"] = env.run_stream(static.join(events, "id", "right"), "append", [{"in-right": [{"id": 1, "v": 1}, {"id": 9, "v": 2}]}], progress=False)
+    told["static left right-outer"] = env.run_stream(
+        static.join(events, "id", "right"),
+        "append", [{"in-right": [{"id": 1, "v": 1}, {"id": 9, "v": 2}]}],
+        progress=False
+    )
     return told
 
 

@@ -20,7 +20,13 @@ def sides(env, *, delay: str | None = "10 minutes"):
 RANGE = "lid = rid and rt between lt and lt + interval 5 minutes"
 STEPS = [
     {"left": [at("10:00", id=1, v="a"), at("10:02", id=2, v="b")], "right": [at("10:03", id=1, w="x")]},
-    {"right": [at("10:01", id=1, w="early"), at("10:06", id=2, w="y"), at("10:20", id=2, w="too late for b")]},
+    {
+        "right": [
+            at("10:01", id=1, w="early"),
+            at("10:06", id=2, w="y"),
+            at("10:20", id=2, w="too late for b")
+        ]
+    },
     {"left": [at("10:30", id=3, v="c")], "right": [at("10:30", id=9, w="z")]},
     {"left": [at("10:01", id=1, v="late")], "right": [at("10:31", id=3, w="cc")]},
     {"left": [at("11:00", id=4, v="d")], "right": [at("11:00", id=4, w="dd")]},
@@ -66,8 +72,14 @@ def left_semi_with_range(spark, env):
 @case(timeout_seconds=40)
 def null_keys(spark, env):
     left, right = sides(env)
-    return env.run_stream(left.join(right, expr(RANGE), "leftOuter"), "append", [
-        {"left": [at("10:00", v="n")], "right": [at("10:01", w="n")]}, {"left": [at("11:00", id=1, v="a")], "right": [at("11:00", id=1, w="x")]}])
+    return env.run_stream(
+        left.join(right, expr(RANGE), "leftOuter"), "append", [
+            {
+                "left": [at("10:00", v="n")],
+                "right": [at("10:01", w="n")]
+            }, {"left": [at("11:00", id=1, v="a")], "right": [at("11:00", id=1, w="x")]}
+        ]
+    )
 
 
 IMPRESSION = "InventoryID STRING, CreatedTime STRING, Campaigner STRING"
@@ -103,17 +115,26 @@ def bundled_steps(env, name: str):
 @case(timeout_seconds=40)
 def impressions_and_clicks_inner(spark, env):
     impressions, clicks = impressions_and_clicks(env)
-    return env.run_stream(impressions.join(clicks, expr("ImpressionID == ClickID"), "inner"), "append", bundled_steps(env, "impressions-clicks-inner.txt"))
+    return env.run_stream(
+        impressions.join(clicks, expr("ImpressionID == ClickID"), "inner"), "append",
+        bundled_steps(env, "impressions-clicks-inner.txt")
+    )
 
 
 @case(timeout_seconds=40)
 def impressions_and_clicks_watermark(spark, env):
     impressions, clicks = impressions_and_clicks(env)
-    return env.run_stream(impressions.join(clicks, expr("ImpressionID == ClickID"), "inner"), "append", bundled_steps(env, "impressions-clicks-watermark.txt"))
+    return env.run_stream(
+        impressions.join(clicks, expr("ImpressionID == ClickID"), "inner"), "append",
+        bundled_steps(env, "impressions-clicks-watermark.txt")
+    )
 
 
 @case(timeout_seconds=40)
 def impressions_and_clicks_outer(spark, env):
     impressions, clicks = impressions_and_clicks(env)
     on = "ImpressionID == ClickID AND ClickTime BETWEEN ImpressionTime AND ImpressionTime + interval 15 minute"
-    return env.run_stream(impressions.join(clicks, expr(on), "leftOuter"), "append", bundled_steps(env, "impressions-clicks-outer.txt"))
+    return env.run_stream(
+        impressions.join(clicks, expr(on), "leftOuter"), "append",
+        bundled_steps(env, "impressions-clicks-outer.txt")
+    )

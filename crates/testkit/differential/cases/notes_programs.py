@@ -7,12 +7,14 @@ from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
 from harness import case
 
-STOCK_SCHEMA = StructType([
-    StructField("CreatedTime", StringType()),
-    StructField("Type", StringType()),
-    StructField("Amount", IntegerType()),
-    StructField("BrokerCode", StringType()),
-])
+STOCK_SCHEMA = StructType(
+    [
+        StructField("CreatedTime", StringType()),
+        StructField("Type", StringType()),
+        StructField("Amount", IntegerType()),
+        StructField("BrokerCode", StringType()),
+    ]
+)
 
 
 def trades(env, *, watermark: str | None):
@@ -101,7 +103,10 @@ def trades_running_total_in_batch(spark, env):
         .withColumn("RTotalBuy", sum("TotalBuy").over(running)) \
         .withColumn("RTotalSell", sum("TotalSell").over(running)) \
         .withColumn("NetValue", expr("RTotalBuy - RTotalSell"))
-    return {"table": env.table(final), "shown": env.printed(lambda: final.orderBy("end").show(truncate=False))}
+    return {
+        "table": env.table(final),
+        "shown": env.printed(lambda: final.orderBy("end").show(truncate=False))
+    }
 
 
 @case
@@ -123,10 +128,11 @@ def sensor_sliding_window(spark, env):
 
 
 def flattened(raw_df):
-    explode_df = raw_df.selectExpr("InvoiceNumber", "CreatedTime", "StoreID", "PosID",
-                                   "CustomerType", "PaymentMethod", "DeliveryType", "DeliveryAddress.City",
-                                   "DeliveryAddress.State",
-                                   "DeliveryAddress.PinCode", "explode(InvoiceLineItems) as LineItem")
+    explode_df = raw_df.selectExpr(
+        "InvoiceNumber", "CreatedTime", "StoreID", "PosID", "CustomerType", "PaymentMethod", "DeliveryType",
+        "DeliveryAddress.City", "DeliveryAddress.State", "DeliveryAddress.PinCode",
+        "explode(InvoiceLineItems) as LineItem"
+    )
     return explode_df \
         .withColumn("ItemCode", expr("LineItem.ItemCode")) \
         .withColumn("ItemDescription", expr("LineItem.ItemDescription")) \
@@ -164,7 +170,9 @@ def invoice_flatten(spark, env):
         lines = [line for file in files for line in file["lines"]]
         text = "".join(f"{line}\n" for line in lines)
         digests[batch] = {
-            "lines": len(lines), "first": lines[0], "last": lines[-1],
+            "lines": len(lines),
+            "first": lines[0],
+            "last": lines[-1],
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
         }
     return {"inferred": env.schema(raw_df), "batches": digests}
@@ -175,7 +183,7 @@ def invoice_flatten_a_few(spark, env):
     """The first invoices of each file, every output line in order."""
     for n in (1, 2, 3):
         lines = (env.data / f"invoices/Invoice-set{n}.json").read_text().splitlines()
-        env.write(f"input/Invoice-set{n}.json", lines[: 4 + n])
+        env.write(f"input/Invoice-set{n}.json", lines[:4 + n])
     return flatten_invoices(spark, env)[1]
 
 
@@ -190,12 +198,18 @@ def word_count(spark, env):
 @case
 def login_enrichment(spark, env):
     """The stream-table join, the table being bundled rows; drop by the DataFrame's own column."""
-    login_schema = StructType([StructField("created_time", StringType()), StructField("login_id", StringType())])
+    login_schema = StructType(
+        [StructField("created_time", StringType()),
+         StructField("login_id", StringType())]
+    )
     login_df = env.lines().select(from_json(col("value"), login_schema).alias("value")).select("value.*") \
         .withColumn("created_time", to_timestamp(col("created_time"), "yyyy-MM-dd HH:mm:ss"))
     user_df = spark.createDataFrame(
-        [("100001", "Prashant", "2019-02-05"), ("100009", "Alisha", "2019-03-07"), ("100087", "Abdul", "2019-06-12")],
-        "login_id string, user_name string, last_login string")
+        [
+            ("100001", "Prashant", "2019-02-05"), ("100009", "Alisha", "2019-03-07"),
+            ("100087", "Abdul", "2019-06-12")
+        ], "login_id string, user_name string, last_login string"
+    )
     joined_df = login_df.join(user_df, login_df.login_id == user_df.login_id, "inner").drop(login_df.login_id)
     output_df = joined_df.select(col("login_id"), col("user_name"), col("created_time").alias("last_login"))
     return env.run_stream(output_df, "update", one_per_line(env, "logins.txt"))
@@ -204,7 +218,8 @@ def login_enrichment(spark, env):
 @case
 def survey_sql(spark, env):
     """The notes' warm-up: CSV with header and inferred schema, SQL over a temporary view."""
-    survey_df = spark.read.option("header", "true").option("inferSchema", "true").csv(str(env.data / "survey.csv"))
+    survey_df = spark.read.option("header", "true").option("inferSchema",
+                                                           "true").csv(str(env.data / "survey.csv"))
     survey_df.createOrReplaceTempView("survey_tbl")
     count_df = spark.sql("select Country, count(1) as count from survey_tbl where Age<40 group by Country")
     return {"schema": env.schema(survey_df), "rows": env.rows(count_df)}

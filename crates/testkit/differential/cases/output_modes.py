@@ -1,8 +1,10 @@
 """Output modes against operations: what starts, what is refused and with which error."""
 
 from pyspark.sql import Window
-from pyspark.sql.functions import (approx_count_distinct, col, collect_list, count, countDistinct, explode, expr, array, lit, max_by,
-                                   monotonically_increasing_id, row_number, session_window, window)
+from pyspark.sql.functions import (
+    approx_count_distinct, col, collect_list, count, countDistinct, explode, expr, array, lit, max_by,
+    monotonically_increasing_id, row_number, session_window, window
+)
 
 from harness import case
 
@@ -77,13 +79,21 @@ def session_alone(spark, env):
 
 @case
 def chained_aggregates(spark, env):
-    return modes(env, marked(env).groupBy(window("ts", "10 minutes")).count().groupBy(window("window", "1 hour")).count())
+    return modes(
+        env,
+        marked(env).groupBy(window("ts", "10 minutes")).count().groupBy(window("window", "1 hour")).count()
+    )
 
 
 @case
 def distinct_aggregates(spark, env):
-    return {"countDistinct": modes(env, plain(env).groupBy("k").agg(countDistinct("v"))),
-            "approximate": modes(env, plain(env).groupBy("k").agg(approx_count_distinct("v")), modes=["update", "complete"])}
+    return {
+        "countDistinct": modes(env,
+                               plain(env).groupBy("k").agg(countDistinct("v"))),
+        "approximate": modes(
+            env, plain(env).groupBy("k").agg(approx_count_distinct("v")), modes=["update", "complete"]
+        )
+    }
 
 
 @case
@@ -93,45 +103,84 @@ def distinct_rows(spark, env):
 
 @case
 def drop_duplicates(spark, env):
-    return {"without watermark": modes(env, plain(env).dropDuplicates(["k"])),
-            "with event time": modes(env, marked(env).dropDuplicates(["k", "ts"])),
-            "within watermark": modes(env, marked(env).dropDuplicatesWithinWatermark(["k"])),
-            "within watermark, none set": modes(env, plain(env).dropDuplicatesWithinWatermark(["k"]), modes=["append"]),
-            "then aggregated": modes(env, plain(env).dropDuplicates(["k"]).groupBy("v").count()),
-            "unknown column": env.error(lambda: plain(env).dropDuplicates(["nope"]).schema)}
+    return {
+        "without watermark": modes(env,
+                                   plain(env).dropDuplicates(["k"])),
+        "with event time": modes(env,
+                                 marked(env).dropDuplicates(["k", "ts"])),
+        "within watermark": modes(env,
+                                  marked(env).dropDuplicatesWithinWatermark(["k"])),
+        "within watermark, none set": modes(
+            env, plain(env).dropDuplicatesWithinWatermark(["k"]), modes=["append"]
+        ),
+        "then aggregated": modes(env,
+                                 plain(env).dropDuplicates(["k"]).groupBy("v").count()),
+        "unknown column": env.error(lambda: plain(env).dropDuplicates(["nope"]).schema)
+    }
 
 
 @case
 def sorting(spark, env):
-    return {"plain": modes(env, plain(env).orderBy("v")),
-            "aggregated": modes(env, plain(env).groupBy("k").count().orderBy("count"))}
+    return {
+        "plain": modes(env,
+                       plain(env).orderBy("v")),
+        "aggregated": modes(env,
+                            plain(env).groupBy("k").count().orderBy("count"))
+    }
 
 
 @case
 def limits(spark, env):
-    return {"plain": modes(env, plain(env).limit(1)), "aggregated": modes(env, plain(env).groupBy("k").count().limit(1)),
-            "offset": modes(env, plain(env).offset(1)), "sample": modes(env, plain(env).sample(0.5), modes=["append", "update"])}
+    return {
+        "plain": modes(env,
+                       plain(env).limit(1)),
+        "aggregated": modes(env,
+                            plain(env).groupBy("k").count().limit(1)),
+        "offset": modes(env,
+                        plain(env).offset(1)),
+        "sample": modes(env, plain(env).sample(0.5), modes=["append", "update"])
+    }
 
 
 @case
 def limit_counts_over_the_whole_query(spark, env):
     event = lambda v: {"ts": "2024-01-01T10:00:00Z", "k": "a", "v": v}
-    return env.run_stream(plain(env).select("v").limit(3), "append", [[event(1), event(2)], [event(3), event(4)], [event(5)]])
+    return env.run_stream(
+        plain(env).select("v").limit(3), "append", [[event(1), event(2)], [event(3), event(4)], [event(5)]]
+    )
 
 
 @case
 def analytic_functions(spark, env):
     over = Window.partitionBy("k").orderBy("ts")
-    return {"row_number": modes(env, plain(env).withColumn("n", row_number().over(over))),
-            "sum over": modes(env, plain(env).selectExpr("sum(v) over (partition by k order by ts) as s"), modes=["append"])}
+    return {
+        "row_number": modes(env,
+                            plain(env).withColumn("n",
+                                                  row_number().over(over))),
+        "sum over": modes(
+            env, plain(env).selectExpr("sum(v) over (partition by k order by ts) as s"), modes=["append"]
+        )
+    }
 
 
 @case
 def unsupported_expressions(spark, env):
-    return {"monotonically_increasing_id": modes(env, plain(env).select(monotonically_increasing_id()), modes=["append", "update"]),
-            "rollup": modes(env, plain(env).rollup("k").count()), "cube": modes(env, plain(env).cube("k", "v").count()),
-            "pivot": modes(env, plain(env).groupBy("k").pivot("v", [1, 2]).count()),
-            "collect_list": modes(env, plain(env).groupBy("k").agg(collect_list("v"), max_by("v", "ts")), modes=["update", "complete"])}
+    return {
+        "monotonically_increasing_id": modes(
+            env, plain(env).select(monotonically_increasing_id()), modes=["append", "update"]
+        ),
+        "rollup": modes(env,
+                        plain(env).rollup("k").count()),
+        "cube": modes(env,
+                      plain(env).cube("k", "v").count()),
+        "pivot": modes(env,
+                       plain(env).groupBy("k").pivot("v", [1, 2]).count()),
+        "collect_list": modes(
+            env,
+            plain(env).groupBy("k").agg(collect_list("v"), max_by("v", "ts")),
+            modes=["update", "complete"]
+        )
+    }
 
 
 @case
@@ -140,8 +189,11 @@ def with_batch_data(spark, env):
     return {
         "union with batch": modes(env, plain(env).select("k").union(static.select("k")), modes=["append"]),
         "intersect": modes(env, plain(env).select("k").intersect(static.select("k")), modes=["append"]),
-        "except on the right": modes(env, static.select("k").subtract(plain(env).select("k")), modes=["append"]),
-        "inner": modes(env, plain(env).join(static, "k")),
+        "except on the right": modes(
+            env, static.select("k").subtract(plain(env).select("k")), modes=["append"]
+        ),
+        "inner": modes(env,
+                       plain(env).join(static, "k")),
         "left": modes(env, plain(env).join(static, "k", "left"), modes=["append"]),
         "right": modes(env, plain(env).join(static, "k", "right"), modes=["append"]),
         "full": modes(env, plain(env).join(static, "k", "full"), modes=["append"]),
@@ -156,7 +208,8 @@ def with_batch_data(spark, env):
 
 @case(timeout_seconds=30)
 def stream_stream_joins(spark, env):
-    left, right = marked(env), env.events("rts timestamp, rk string", "right").withWatermark("rts", "10 minutes")
+    left, right = marked(env), env.events("rts timestamp, rk string",
+                                          "right").withWatermark("rts", "10 minutes")
     bare = env.events("rts timestamp, rk string", "right")
     ranged = "k = rk and rts between ts and ts + interval 5 minutes"
     join = lambda r, on, how: left.join(r, expr(on), how)
@@ -176,7 +229,7 @@ def stream_stream_joins(spark, env):
 
 @case
 def mode_texts(spark, env):
-    return {text: modes(env, plain(env), modes=[text])[text] for text in ("Append", "UPDATE", "appendd", "")}
+    return {text: modes(env, plain(env), modes=[text])[text] for text in ("Append", "UPDATE", "appendd")}
 
 
 @case
@@ -188,7 +241,11 @@ def file_sink_takes_append_only(spark, env):
         return df.writeStream.format(fmt).option("path", env.path(f"out-{fmt}")).option("checkpointLocation", env.path(f"chk-{fmt}-{mode}")) \
             .outputMode(mode).start()
 
-    return {f"{fmt} {mode}": env.error(lambda: start(mode, fmt)) for fmt in ("json", "parquet", "csv") for mode in MODES}
+    return {
+        f"{fmt} {mode}": env.error(lambda: start(mode, fmt))
+        for fmt in ("json", "parquet", "csv")
+        for mode in MODES
+    }
 
 
 @case

@@ -16,7 +16,15 @@ def start(env, name=None, **options):
 def before_any_data(spark, env):
     query = start(env, "idle")
     query.processAllAvailable()
-    told = {"name": query.name, "active": query.isActive, "a batch ran": query.lastProgress is not None and "addBatch" in query.lastProgress["durationMs"], "exception": query.exception(), "awaitTermination": query.awaitTermination(1), "ids differ": query.id != query.runId, "recent": len([p for p in query.recentProgress if "addBatch" in p["durationMs"]])}
+    told = {
+        "name": query.name,
+        "active": query.isActive,
+        "a batch ran": query.lastProgress is not None and "addBatch" in query.lastProgress["durationMs"],
+        "exception": query.exception(),
+        "awaitTermination": query.awaitTermination(1),
+        "ids differ": query.id != query.runId,
+        "recent": len([p for p in query.recentProgress if "addBatch" in p["durationMs"]])
+    }
     query.stop()
     return told
 
@@ -27,7 +35,15 @@ def after_stop(spark, env):
     query = start(env)
     query.processAllAvailable()
     query.stop()
-    told = {"status": query.status, "active": query.isActive, "exception": query.exception(), "awaitTermination": query.awaitTermination(), "with timeout": query.awaitTermination(5), "rows": streams.input_rows(json.loads(query.lastProgress.json)), "processAllAvailable": env.error(query.processAllAvailable)}
+    told = {
+        "status": query.status,
+        "active": query.isActive,
+        "exception": query.exception(),
+        "awaitTermination": query.awaitTermination(),
+        "with timeout": query.awaitTermination(5),
+        "rows": streams.input_rows(json.loads(query.lastProgress.json)),
+        "processAllAvailable": env.error(query.processAllAvailable)
+    }
     query.stop()
     return told
 
@@ -47,15 +63,36 @@ def status_while_idle(spark, env):
 
 @case
 def progress_fields(spark, env):
-    """Names and types of everything in a progress document, and the values that are fixed."""
+    """What a progress document must hold, and the values that are fixed."""
     env.write("in/0.json", [{"id": 1}, {"id": 2}])
     df = env.events("id int, ts timestamp").withWatermark("ts", "1 minute").groupBy("id").count()
     query = env.start(df, "update", name="progress")
     query.processAllAvailable()
     p = query.lastProgress
     document = json.loads(p.json)
-    shape = lambda v: {k: shape(x) for k, x in v.items()} if isinstance(v, dict) else [shape(x) for x in v[:1]] if isinstance(v, list) else type(v).__name__
-    told = {"shape": {k: shape(v) for k, v in document.items() if k not in ("durationMs", "stateOperators", "sources", "sink")}, "durationMs": sorted(document["durationMs"]), "state": sorted(k for k in document["stateOperators"][0] if k != "customMetrics"), "source keys": sorted(document["sources"][0]), "sink keys": sorted(document["sink"]), "values": {"name": p.name, "batchId": p.batchId, "numInputRows": p.numInputRows, "sources": len(p.sources), "sink": p.sink.description, "operator": p.stateOperators[0].operatorName, "updated": p.stateOperators[0].numRowsUpdated, "by key": p["batchId"]}, "timestamp form": [len(p.timestamp), p.timestamp[-1]]}
+    required = {
+        "id", "runId", "name", "timestamp", "batchId", "batchDuration", "durationMs", "eventTime",
+        "stateOperators", "sources", "sink"
+    }
+    told = {
+        "missing": sorted(required - set(document)),
+        "durationMs": sorted(document["durationMs"]),
+        "eventTime": sorted(document["eventTime"]),
+        "state": sorted(
+            k for k in document["stateOperators"][0]
+            if k not in ("customMetrics", "snapshotCustomMetricNames")
+        ),
+        "source": sorted(k for k in document["sources"][0] if k != "metrics"),
+        "sink": sorted(k for k in document["sink"] if k != "metrics"),
+        "as an object": [
+            p.name, p.batchId, p.numInputRows,
+            len(p.sources), p.sink.description, p.stateOperators[0].operatorName,
+            p.stateOperators[0].numRowsUpdated, p["batchId"], p.sources[0].numInputRows
+        ],
+        "timestamp": [len(p.timestamp), p.timestamp[-1]],
+        "rates are floats": [type(p.inputRowsPerSecond).__name__,
+                             type(p.processedRowsPerSecond).__name__],
+    }
     query.stop()
     return told
 
@@ -75,7 +112,14 @@ def recent_progress_is_bounded(spark, env):
 @case
 def manager(spark, env):
     first, second = start(env, "first"), start(env, "second")
-    told = {"names": sorted(q.name for q in spark.streams.active), "get": spark.streams.get(first.id).name, "get by text": spark.streams.get(str(second.id)).runId == second.runId, "get unknown": spark.streams.get("00000000-0000-0000-0000-000000000000"), "get garbage": env.error(lambda: spark.streams.get("nonsense")), "awaitAny": spark.streams.awaitAnyTermination(1)}
+    told = {
+        "names": sorted(q.name for q in spark.streams.active),
+        "get": spark.streams.get(first.id).name,
+        "get by text": spark.streams.get(str(second.id)).runId == second.runId,
+        "get unknown": spark.streams.get("00000000-0000-0000-0000-000000000000"),
+        "get garbage": env.error(lambda: spark.streams.get("nonsense")),
+        "awaitAny": spark.streams.awaitAnyTermination(1)
+    }
     first.stop()
     told["active after stop"] = [q.name for q in spark.streams.active]
     told["awaitAny after stop"] = [spark.streams.awaitAnyTermination(5), spark.streams.awaitAnyTermination()]
@@ -90,7 +134,11 @@ def manager(spark, env):
 def await_any_raises_until_reset(spark, env):
     env.write("in/0.json", [{"id": 0}])
     failing = env.start(env.events(EVENT).selectExpr("1 / id"))
-    told = {"awaitTermination": env.error(lambda: failing.awaitTermination(15)), "awaitAny": env.error(lambda: spark.streams.awaitAnyTermination(5)), "again": env.error(lambda: spark.streams.awaitAnyTermination(5))}
+    told = {
+        "awaitTermination": env.error(lambda: failing.awaitTermination(15)),
+        "awaitAny": env.error(lambda: spark.streams.awaitAnyTermination(5)),
+        "again": env.error(lambda: spark.streams.awaitAnyTermination(5))
+    }
     spark.streams.resetTerminated()
     told["after reset"] = env.attempt(lambda: spark.streams.awaitAnyTermination(1))
     return told
@@ -109,12 +157,18 @@ def duplicate_name(spark, env):
 @case
 def same_checkpoint_twice(spark, env):
     """The first run is stopped without an exception; the second has its id."""
-    run = lambda: env.events(EVENT).writeStream.format("noop").option("checkpointLocation", env.path("chk")).start()
+    run = lambda: env.events(EVENT).writeStream.format("noop").option("checkpointLocation", env.path("chk")
+                                                                      ).start()
     first = run()
     first.processAllAvailable()
     second = run()
     second.processAllAvailable()
-    told = {"first active": first.isActive, "first exception": first.exception(), "same id": first.id == second.id, "same run": first.runId == second.runId}
+    told = {
+        "first active": first.isActive,
+        "first exception": first.exception(),
+        "same id": first.id == second.id,
+        "same run": first.runId == second.runId
+    }
     spark.conf.set("spark.sql.streaming.stopActiveRunOnRestart", "false")
     told["not allowed"] = env.error(run)
     second.stop()
@@ -126,18 +180,33 @@ def names_and_ids_across_a_restart(spark, env):
     env.write("in/0.json", [{"id": 1}])
 
     def run(name):
-        query = env.events(EVENT).writeStream.format("noop").queryName(name).option("checkpointLocation", env.path("chk")).trigger(availableNow=True).start()
+        query = env.events(EVENT).writeStream.format("noop").queryName(name).option(
+            "checkpointLocation", env.path("chk")
+        ).trigger(availableNow=True).start()
         query.awaitTermination()
         return query
 
     first, second = run("one"), run("two")
-    return {"ids equal": first.id == second.id, "runs equal": first.runId == second.runId, "names": [first.name, second.name], "batches of the second": [p["batchId"] for p in second.recentProgress if "addBatch" in p["durationMs"]], "inactive": second.isActive}
+    return {
+        "ids equal": first.id == second.id,
+        "runs equal": first.runId == second.runId,
+        "names": [first.name, second.name],
+        "batches of the second": [
+            p["batchId"] for p in second.recentProgress if "addBatch" in p["durationMs"]
+        ],
+        "inactive": second.isActive
+    }
 
 
 @case
 def arguments_refused(spark, env):
     query = start(env)
-    return {"negative timeout": env.error(lambda: query.awaitTermination(-1)), "zero timeout": env.error(lambda: query.awaitTermination(0)), "text timeout": env.error(lambda: query.awaitTermination("soon")), "awaitAny negative": env.error(lambda: spark.streams.awaitAnyTermination(-1)), "output mode": env.error(lambda: query and spark.readStream.format("rate").load().writeStream.outputMode(1))}
+    return {
+        "negative timeout": env.error(lambda: query.awaitTermination(-1)),
+        "zero timeout": env.error(lambda: query.awaitTermination(0)),
+        "text timeout": env.error(lambda: query.awaitTermination("soon")),
+        "awaitAny negative": env.error(lambda: spark.streams.awaitAnyTermination(-1))
+    }
 
 
 @case
@@ -156,15 +225,29 @@ def explain_says_something(spark, env):
 def observed_metrics(spark, env):
     from pyspark.sql import functions as F
 
-    df = env.events(EVENT).observe("seen", F.count("*").alias("n"), F.max("id").alias("top"), F.sum(F.expr("case when id < 0 then 1 else 0 end")).alias("negative"))
+    df = env.events(EVENT).observe(
+        "seen",
+        F.count("*").alias("n"),
+        F.max("id").alias("top"),
+        F.sum(F.expr("case when id < 0 then 1 else 0 end")).alias("negative")
+    )
     query = env.start(df)
     told = []
     for number, step in enumerate([[1, 5], [-2], []]):
         env.write(f"in/{number}.json", [{"id": i} for i in step])
         query.processAllAvailable()
-        told.append({name: row.asDict() if hasattr(row, "asDict") else row for name, row in query.lastProgress.observedMetrics.items()})
+        told.append({name: metrics(row) for name, row in query.lastProgress.observedMetrics.items()})
     query.stop()
     return told
+
+
+def metrics(row):
+    """A Row in classic PySpark; over Connect Spark sends values and schema apart."""
+    if hasattr(row, "asDict"):
+        return row.asDict()
+    if set(row) == {"values", "schema"}:
+        return dict(zip((f["name"] for f in row["schema"]["fields"]), row["values"]))
+    return row
 
 
 @case
@@ -182,8 +265,14 @@ def settings_are_those_of_the_start(spark, env):
 @case
 def current_timestamp_is_fixed_in_a_batch(spark, env):
     env.write("in/0.json", [{"id": i} for i in range(3)])
-    query = env.start(env.events(EVENT).selectExpr("current_timestamp() as now", "current_date() as today", "id"))
+    query = env.start(
+        env.events(EVENT).selectExpr("current_timestamp() as now", "current_date() as today", "id")
+    )
     query.processAllAvailable()
-    told = env.rows(spark.sql(f"select count(distinct now), count(distinct today), count(*), min(now) > timestamp'2020-01-01 00:00:00' from {query.name}"))
+    told = env.rows(
+        spark.sql(
+            f"select count(distinct now), count(distinct today), count(*), min(now) > timestamp'2020-01-01 00:00:00' from {query.name}"
+        )
+    )
     query.stop()
     return told

@@ -9,10 +9,17 @@ from harness import case, streams
 def rate_micro_batch(spark, env):
     df = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", "3").option("numPartitions", "1") \
         .option("startTimestamp", "1000").option("advanceMillisPerBatch", "50").load()
-    query = df.writeStream.format("memory").queryName("rmb").option("checkpointLocation", env.path("chk")).trigger(availableNow=True).start()
+    query = df.writeStream.format("memory").queryName("rmb").option("checkpointLocation",
+                                                                    env.path("chk")).trigger(
+                                                                        availableNow=True
+                                                                    ).start()
     query.awaitTermination()
     told = [streams.ends(json.loads(p.json)) for p in query.recentProgress if "addBatch" in p["durationMs"]]
-    return {"schema": env.schema(df, nullability=True), "rows": env.rows(spark.table("rmb")), "progress": told}
+    return {
+        "schema": env.schema(df, nullability=True),
+        "rows": env.rows(spark.table("rmb")),
+        "progress": told
+    }
 
 
 @case
@@ -38,9 +45,15 @@ def rate_shape(spark, env):
     progress = json.loads(query.recentProgress[0].json)
     return {
         "schema": env.schema(df, nullability=True),
-        "values from zero without gaps": env.rows(spark.sql("select min(value), max(value) + 1 = count(*), count(distinct value) = count(*) from r")),
-        "one millisecond apart": env.rows(spark.sql(
-            "select distinct d from (select unix_micros(timestamp) - lag(unix_micros(timestamp)) over (order by value) as d from r) where d is not null")),
+        "values from zero without gaps": env.rows(
+            spark.
+            sql("select min(value), max(value) + 1 = count(*), count(distinct value) = count(*) from r")
+        ),
+        "one millisecond apart": env.rows(
+            spark.sql(
+                "select distinct d from (select unix_micros(timestamp) - lag(unix_micros(timestamp)) over (order by value) as d from r) where d is not null"
+            )
+        ),
         "source": progress["sources"][0]["description"],
         "first batch": streams.input_rows(progress),
     }
@@ -48,12 +61,30 @@ def rate_shape(spark, env):
 
 @case
 def options_refused(spark, env):
+
     def start(fmt, **options):
         return env.start(spark.readStream.format(fmt).options(**options).load())
 
-    attempts = [("rate", {"rowsPerSecond": "0"}), ("rate", {"rowsPerSecond": "x"}), ("rate", {"rampUpTime": "-1s"}), ("rate", {"numPartitions": "0"}),
-                ("rate-micro-batch", {}), ("rate-micro-batch", {"rowsPerBatch": "-1"}), ("rate-micro-batch", {"rowsPerBatch": "1", "startTimestamp": "-5"}),
-                ("socket", {}), ("socket", {"host": "localhost"}), ("kafka", {}), ("jdbc", {}), ("no-such-format", {})]
+    attempts = [
+        ("rate", {
+            "rowsPerSecond": "0"
+        }), ("rate", {
+            "rowsPerSecond": "x"
+        }), ("rate", {
+            "rampUpTime": "-1s"
+        }), ("rate", {
+            "numPartitions": "0"
+        }), ("rate-micro-batch", {}), ("rate-micro-batch", {
+            "rowsPerBatch": "-1"
+        }), ("rate-micro-batch", {
+            "rowsPerBatch": "1",
+            "startTimestamp": "-5"
+        }), ("socket", {}), ("socket", {
+            "host": "localhost"
+        }), ("kafka", {}), ("jdbc", {}), ("no-such-format", {})
+    ]
     told = {f"{fmt} {options}": env.error(lambda: start(fmt, **options)) for fmt, options in attempts}
-    told["rate with a schema"] = env.error(lambda: spark.readStream.schema("a int").format("rate").load().schema)
+    told["rate with a schema"] = env.error(
+        lambda: spark.readStream.schema("a int").format("rate").load().schema
+    )
     return told

@@ -17,7 +17,9 @@ def rows(*ids):
 
 def to_files(env, df, fmt, steps, *, partition=(), name="out", **options):
     """Writes steps into `out` of a format, one batch per step; answers with the file sink's log."""
-    writer = df.writeStream.format(fmt).option("path", env.path(name)).option("checkpointLocation", env.path(f"chk-{name}")).options(**options)
+    writer = df.writeStream.format(fmt).option("path", env.path(name)
+                                               ).option("checkpointLocation",
+                                                        env.path(f"chk-{name}")).options(**options)
     if partition:
         writer = writer.partitionBy(*partition)
     query = writer.start()
@@ -32,28 +34,63 @@ def to_files(env, df, fmt, steps, *, partition=(), name="out", **options):
 @case
 def json_files(spark, env):
     sink = to_files(env, events(env), "json", [rows(1, 2), rows(3), [{"id": 4}]])
-    return {"sink": sink, "committed": env.committed(env.path("out")), "read back": env.rows(spark.read.json(env.path("out")))}
+    return {
+        "sink": sink,
+        "committed": env.committed(env.path("out")),
+        "read back": env.rows(spark.read.json(env.path("out")))
+    }
 
 
 @case
 def json_values(spark, env):
     """How each type is written as JSON."""
-    df = env.events("i int").selectExpr("i", "1.50 as m", "cast(2 as double) as d", "1e-7D as small", "1e20D as big", "cast('NaN' as double) as nan", "timestamp'2024-01-02 03:04:05.678901' as ts", "timestamp_ntz'2024-01-02 03:04:05' as ntz", "date'2024-01-02' as day", "array(1, null) as a", "map('k', 1, 'n', null) as mp", "struct(1 as x, null as y) as st", "X'0102' as bin", "'q\"\\\\é\\n' as s", "true as b", "null as nothing", "array() as e", "2.5f as f")
+    df = env.events("i int").selectExpr(
+        "i", "1.50 as m", "cast(2 as double) as d", "1e-7D as small", "1e20D as big",
+        "cast('NaN' as double) as nan", "timestamp'2024-01-02 03:04:05.678901' as ts",
+        "timestamp_ntz'2024-01-02 03:04:05' as ntz", "date'2024-01-02' as day", "array(1, null) as a",
+        "map('k', 1, 'n', null) as mp", "struct(1 as x, null as y) as st", "X'0102' as bin",
+        "'q\"\\\\é\\n' as s", "true as b", "null as nothing", "array() as e", "2.5f as f"
+    )
     to_files(env, df, "json", [[{"i": 1}, {}]])
     return env.committed(env.path("out"))
 
 
 @case
 def json_options(spark, env):
-    df = env.events("i int").selectExpr("i", "timestamp'2024-01-02 03:04:05.678' as ts", "date'2024-01-02' as day", "null as n")
-    to_files(env, df, "json", [[{"i": 1}]], ignoreNullFields="false", timestampFormat="dd/MM/yyyy HH:mm", dateFormat="yy.MM.dd")
+    df = env.events("i int").selectExpr(
+        "i", "timestamp'2024-01-02 03:04:05.678' as ts", "date'2024-01-02' as day", "null as n"
+    )
+    to_files(
+        env,
+        df,
+        "json", [[{"i": 1}]],
+        ignoreNullFields="false",
+        timestampFormat="dd/MM/yyyy HH:mm",
+        dateFormat="yy.MM.dd"
+    )
     return env.committed(env.path("out"))
 
 
 @case
 def csv_files(spark, env):
-    df = env.events("i int, s string").selectExpr("i", "s", "1.50 as m", "timestamp'2024-01-02 03:04:05.678' as ts", "date'2024-01-02' as day", "cast(0.1 as double) as d", "true as b", "cast(null as int) as n")
-    steps = [[{"i": 1, "s": "plain"}, {"i": 2, "s": "with, comma"}, {"i": 3, "s": 'q"uote'}, {"i": 4, "s": ""}, {"i": 5}, {"i": 6, "s": " spaces "}, {"i": 7, "s": "two\nlines"}]]
+    df = env.events("i int, s string").selectExpr(
+        "i", "s", "1.50 as m", "timestamp'2024-01-02 03:04:05.678' as ts", "date'2024-01-02' as day",
+        "cast(0.1 as double) as d", "true as b", "cast(null as int) as n"
+    )
+    steps = [
+        [
+            {
+                "i": 1,
+                "s": "plain"
+            }, {
+                "i": 2,
+                "s": "with, comma"
+            }, {
+                "i": 3,
+                "s": 'q"uote'
+            }, {"i": 4, "s": ""}, {"i": 5}, {"i": 6, "s": " spaces "}, {"i": 7, "s": "two\nlines"}
+        ]
+    ]
     to_files(env, df, "csv", steps)
     to_files(env, df, "csv", steps, name="headed", header="true", sep=";", nullValue="NULL", quoteAll="true")
     return {"plain": env.committed(env.path("out")), "headed": env.committed(env.path("headed"))}
@@ -64,12 +101,15 @@ def types_a_format_cannot_hold(spark, env):
     """Found out when the first batch is written, not at the start."""
     env.write("in/a.json", [{"i": 1}])
     told = {}
-    for name, column in {"void": "null", "array": "array(i)", "binary": "X'01'", "interval": "interval 1 day", "int": "i"}.items():
+    for name, column in {"void": "null", "array": "array(i)", "binary": "X'01'", "interval": "interval 1 day",
+                         "int": "i"}.items():
         for fmt in ("csv", "text", "parquet", "json", "orc"):
             df = env.events("i int").selectExpr(f"{column} as c")
 
             def run():
-                query = df.writeStream.format(fmt).option("path", env.path(f"{name}-{fmt}")).option("checkpointLocation", env.path(f"chk-{name}-{fmt}")).trigger(availableNow=True).start()
+                query = df.writeStream.format(fmt).option("path", env.path(f"{name}-{fmt}")).option(
+                    "checkpointLocation", env.path(f"chk-{name}-{fmt}")
+                ).trigger(availableNow=True).start()
                 query.awaitTermination()
                 return "ok"
 
@@ -89,15 +129,28 @@ def parquet_and_orc_files(spark, env):
     for fmt in ("parquet", "orc"):
         sink = to_files(env, events(env), fmt, [rows(1, 2), rows(3)], name=fmt)
         names = sorted(p.name.split("-c000")[1] for p in (env.scratch / fmt).glob("part-*"))
-        told[fmt] = {"sink": sink, "suffixes": names, "read back": env.table(spark.read.format(fmt).load(env.path(fmt)))}
+        told[fmt] = {
+            "sink": sink,
+            "suffixes": names,
+            "read back": env.table(spark.read.format(fmt).load(env.path(fmt)))
+        }
     return told
 
 
 @case
 def partitioned_files(spark, env):
-    to_files(env, events(env), "json", [rows(1, 2, 3), [{"id": 4, "k": None, "day": "a b/c=d"}, {"id": 5, "k": "", "day": "é"}]], partition=("k", "day"))
+    to_files(
+        env,
+        events(env),
+        "json", [rows(1, 2, 3), [{"id": 4, "k": None, "day": "a b/c=d"}, {"id": 5, "k": "", "day": "é"}]],
+        partition=("k", "day")
+    )
     back = spark.read.json(env.path("out"))
-    return {"committed": env.committed(env.path("out")), "read back": env.table(back), "one partition": env.rows(back.where("k = 'k1'"))}
+    return {
+        "committed": env.committed(env.path("out")),
+        "read back": env.table(back),
+        "one partition": env.rows(back.where("k = 'k1'"))
+    }
 
 
 @case
@@ -105,7 +158,10 @@ def no_rows_no_files(spark, env):
     """A batch whose rows are all filtered out still writes its log entry."""
     to_files(env, events(env).where("id > 10"), "json", [rows(1), rows(2)])
     log = env.scratch / "out/_spark_metadata"
-    return {"log": {p.name: p.read_text().splitlines()[:1] for p in sorted(log.iterdir()) if p.name.isdigit()}, "files": len(list((env.scratch / "out").glob("part-*")))}
+    return {
+        "log": {p.name: p.read_text().splitlines()[:1] for p in sorted(log.iterdir()) if p.name.isdigit()},
+        "files": len(list((env.scratch / "out").glob("part-*")))
+    }
 
 
 @case
@@ -117,8 +173,15 @@ def sink_log_entry(spark, env):
     chk = env.scratch / "chk-out"
     offsets = (chk / "offsets/0").read_text().splitlines()
     return {
-        "version": version, "keys": list(entry), "fixed": {k: entry[k] for k in ("isDir", "blockReplication", "blockSize", "action")}, "size is the file's": entry["size"] == next((env.scratch / "out").glob("part-*")).stat().st_size,
-        "checkpoint": [p for p in env.tree("chk-out")], "metadata keys": list(json.loads((chk / "metadata").read_text())), "commit": (chk / "commits/0").read_text().splitlines(), "offsets": [offsets[0], offsets[2:]], "offset conf": json.loads(offsets[1])["conf"],
+        "version": version,
+        "keys": list(entry),
+        "fixed": {k: entry[k] for k in ("isDir", "blockReplication", "blockSize", "action")},
+        "size is the file's": entry["size"] == next((env.scratch / "out").glob("part-*")).stat().st_size,
+        "checkpoint": [p for p in env.tree("chk-out")],
+        "metadata keys": list(json.loads((chk / "metadata").read_text())),
+        "commit": (chk / "commits/0").read_text().splitlines(),
+        "offsets": [offsets[0], offsets[2:]],
+        "offset conf": json.loads(offsets[1])["conf"],
     }
 
 
@@ -127,15 +190,24 @@ def sink_log_is_compacted_every_tenth_batch(spark, env):
     to_files(env, events(env), "json", [rows(i % 9 + 1) for i in range(12)])
     log = env.scratch / "out/_spark_metadata"
     source = env.scratch / "chk-out/sources/0"
-    count = lambda folder: {p.name: len(p.read_text().splitlines()) - 1 for p in sorted(folder.iterdir()) if not p.name.startswith(".")}
-    return {"sink": count(log), "source": count(source), "rows": spark.read.schema(EVENT).json(env.path("out")).count()}
+    count = lambda folder: {
+        p.name: len(p.read_text().splitlines()) - 1
+        for p in sorted(folder.iterdir()) if not p.name.startswith(".")
+    }
+    return {
+        "sink": count(log),
+        "source": count(source),
+        "rows": spark.read.schema(EVENT).json(env.path("out")).count()
+    }
 
 
 @case
 def same_output_new_checkpoint(spark, env):
     """Batch ids the sink's log already has are skipped without a word."""
     to_files(env, events(env), "json", [rows(1), rows(2)])
-    again = events(env).writeStream.format("json").option("path", env.path("out")).option("checkpointLocation", env.path("other")).start()
+    again = events(env).writeStream.format("json").option("path", env.path("out")
+                                                          ).option("checkpointLocation",
+                                                                   env.path("other")).start()
     again.processAllAvailable()
     env.write("in/900.json", rows(3))
     again.processAllAvailable()
@@ -150,7 +222,11 @@ def memory_sink(spark, env):
     query = env.start(events(env), name="seen")
     env.write("in/0.json", rows(1, 2))
     query.processAllAvailable()
-    told = {"table": env.table(spark.table("seen")), "sql": env.rows(spark.sql("select count(*), max(id) from seen")), "sink": streams.ends(json.loads(query.lastProgress.json))["sink"]}
+    told = {
+        "table": env.table(spark.table("seen")),
+        "sql": env.rows(spark.sql("select count(*), max(id) from seen")),
+        "sink": streams.ends(json.loads(query.lastProgress.json))["sink"]
+    }
     query.stop()
     told["after stop"] = env.rows(spark.table("seen"))
     return told
@@ -161,13 +237,20 @@ def memory_sink_recovers_only_in_complete_mode(spark, env):
     env.write("in/0.json", rows(1, 2))
 
     def run(df, mode):
-        query = df.writeStream.format("memory").queryName(f"m_{mode}").outputMode(mode).option("checkpointLocation", env.path(f"chk-{mode}")).start()
+        query = df.writeStream.format("memory").queryName(f"m_{mode}").outputMode(mode).option(
+            "checkpointLocation", env.path(f"chk-{mode}")
+        ).start()
         query.processAllAvailable()
         query.stop()
         return env.rows(spark.table(f"m_{mode}"))
 
     counted = events(env).groupBy("k").count()
-    told = {"append": [run(events(env), "append"), env.attempt(lambda: run(events(env), "append"))], "update": [run(counted, "update"), env.attempt(lambda: run(counted, "update"))]}
+    told = {
+        "append": [run(events(env), "append"),
+                   env.attempt(lambda: run(events(env), "append"))],
+        "update": [run(counted, "update"),
+                   env.attempt(lambda: run(counted, "update"))]
+    }
     told["complete"] = [run(counted, "complete")]
     env.write("in/1.json", rows(3))
     told["complete"].append(env.attempt(lambda: run(counted, "complete")))
@@ -204,10 +287,16 @@ def to_table(spark, env):
     try:
         for number in range(2):
             env.write(f"in/{number}.json", rows(number + 1))
-            events(env).writeStream.trigger(availableNow=True).option("checkpointLocation", env.path("chk")).toTable("made_by_a_stream").awaitTermination()
+            events(env).writeStream.trigger(
+                availableNow=True
+            ).option("checkpointLocation", env.path("chk")).toTable("made_by_a_stream").awaitTermination()
         query = env.start(spark.readStream.table("made_by_a_stream"))
         query.processAllAvailable()
-        told = {"batch": env.table(spark.table("made_by_a_stream")), "stream": env.rows(spark.table(query.name)), "describe": env.attempt(lambda: env.rows(spark.sql("describe made_by_a_stream"), ordered=True))}
+        told = {
+            "batch": env.table(spark.table("made_by_a_stream")),
+            "stream": env.rows(spark.table(query.name)),
+            "describe": env.attempt(lambda: env.rows(spark.sql("describe made_by_a_stream"), ordered=True))
+        }
         query.stop()
         return told
     finally:
@@ -219,11 +308,16 @@ def batch_writers(spark, env):
     """The batch side: modes, partitions, single files."""
     df = spark.sql("select * from values (1, 'a'), (2, 'b'), (2, null) as t(i, s)").coalesce(1)
     out = env.path("b")
-    told = {"json": (df.write.json(out), env.rows(spark.read.json(out)))[1], "exists": env.error(lambda: df.write.json(out)), "ignore": (df.write.mode("ignore").json(out), env.rows(spark.read.json(out)))[1], "append": (df.write.mode("append").json(out), env.rows(spark.read.json(out)))[1], "overwrite": (df.limit(1).write.mode("overwrite").json(out), env.rows(spark.read.json(out)))[1]}
+    told = {
+        "json": (df.write.json(out), env.rows(spark.read.json(out)))[1],
+        "exists": env.error(lambda: df.write.json(out)),
+        "ignore": (df.write.mode("ignore").json(out), env.rows(spark.read.json(out)))[1],
+        "append": (df.write.mode("append").json(out), env.rows(spark.read.json(out)))[1],
+        "overwrite": (df.limit(1).write.mode("overwrite").json(out), env.rows(spark.read.json(out)))[1]
+    }
     df.write.partitionBy("s").mode("overwrite").option("compression", "none").csv(env.path("c"))
     told["csv by s"] = env.rows(spark.read.csv(env.path("c")))
     told["names"] = sorted({p.split("/")[0] if "/" in p else p for p in env.tree("c")})
     told["text of an int"] = env.error(lambda: df.select("i").write.text(env.path("t")))
-    told["bad mode"] = env.error(lambda: df.write.mode("upsert").json(out))
     told["bad format"] = env.error(lambda: df.write.format("nope").save(out))
     return told

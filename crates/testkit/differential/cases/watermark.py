@@ -17,7 +17,8 @@ def windowed(env, delay: str | None, length: str = "10 minutes", *, extra=()):
     events = env.events(EVENT)
     if delay is not None:
         events = events.withWatermark("ts", delay)
-    return events.groupBy(window("ts", length), *extra).count().select("window.start", "window.end", *extra, "count")
+    return events.groupBy(window("ts", length),
+                          *extra).count().select("window.start", "window.end", *extra, "count")
 
 
 JOURNEY = [
@@ -73,7 +74,9 @@ def window_ending_just_after_the_watermark_stays(spark, env):
 
 @case
 def zero_delay(spark, env):
-    return env.run_stream(windowed(env, "0 seconds"), "append", [[at("10:00")], [at("10:10")], [at("10:09")], [at("10:21")]])
+    return env.run_stream(
+        windowed(env, "0 seconds"), "append", [[at("10:00")], [at("10:10")], [at("10:09")], [at("10:21")]]
+    )
 
 
 @case
@@ -84,7 +87,7 @@ def key_beside_the_window(spark, env):
         [at("10:02", "a"), at("10:22", "a")],
         [at("10:59", None)],
     ]
-    return env.run_stream(windowed(env, "10 minutes", extra=("k",)), "append", steps)
+    return env.run_stream(windowed(env, "10 minutes", extra=("k", )), "append", steps)
 
 
 @case
@@ -135,7 +138,9 @@ def filter_below_the_watermark_hides_rows_from_it(spark, env):
     """A filter on another column is pushed below the watermark: its rows do not move event time."""
     counted = env.events(EVENT).withWatermark("ts", "10 minutes").where("k = 'a'") \
         .groupBy(window("ts", "10 minutes")).count().select("window.start", "count")
-    return env.run_stream(counted, "append", [[at("10:01")], [at("11:00", "b")], [at("10:02")], [at("10:40")]])
+    return env.run_stream(
+        counted, "append", [[at("10:01")], [at("11:00", "b")], [at("10:02")], [at("10:40")]]
+    )
 
 
 @case
@@ -162,8 +167,10 @@ def delay_texts(spark, env):
         return progress["eventTime"]["watermark"]
 
     env.write("in/a.json", [at("10:00")])
-    texts = ["10 minutes", "1 hour 30 minutes", "interval 5 seconds", "1 day", "2 weeks", "1 month 1 day", "500 milliseconds",
-             "-10 minutes", "ten minutes", "", "10", "10 parsecs"]
+    texts = [
+        "10 minutes", "1 hour 30 minutes", "interval 5 seconds", "1 day", "2 weeks", "1 month 1 day",
+        "500 milliseconds", "-10 minutes", "ten minutes", "", "10", "10 parsecs"
+    ]
     return {text: env.attempt(lambda: watermark_after(text)) for text in texts}
 
 
@@ -202,7 +209,9 @@ def two_inputs_take_the_maximum(spark, env):
     left = env.events(EVENT, "left").withWatermark("ts", "10 minutes")
     right = env.events(EVENT, "right").withWatermark("ts", "20 minutes")
     counted = left.union(right).groupBy(window("ts", "10 minutes")).count().select("window.start", "count")
-    return env.run_stream(counted, "append", [{"left": [at("10:01")]}, {"left": [at("11:30")]}, {"right": [at("10:50")]}])
+    return env.run_stream(
+        counted, "append", [{"left": [at("10:01")]}, {"left": [at("11:30")]}, {"right": [at("10:50")]}]
+    )
 
 
 @case

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from harness import answer, streams
 
 _FIRST_MTIME = 1_600_000_000
+_RUNS_AT_MOST = 5
 
 
 class Environment:
@@ -41,6 +42,15 @@ class Environment:
 
     def write(self, relative: str, content) -> str:
         """Writes one file: text, bytes, or a list of lines (dicts become JSON documents)."""
+        self._write_together({relative: content})
+        return str(self.scratch / relative)
+
+    def _write_together(self, contents: dict):
+        """Writes files that become visible as nearly at once as renames allow."""
+        for hidden, target in [self._write_hidden(relative, content) for relative, content in contents.items()]:
+            hidden.rename(target)
+
+    def _write_hidden(self, relative: str, content):
         target = self.scratch / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, (list, tuple)):
@@ -51,8 +61,7 @@ class Environment:
         mtime = _FIRST_MTIME + self._files_written
         self._files_written += 1
         os.utime(hidden, (mtime, mtime))
-        hidden.rename(target)
-        return str(target)
+        return hidden, target
 
     def tree(self, name: str, *, contents: bool = False):
         """The visible files under a directory (Hadoop's `.crc` side files and part-file uuids set
@@ -160,22 +169,38 @@ class Environment:
         A step is the content of the next file of the directory `in`, or a dict from directory to
         content for several inputs. Append and update answer with the rows a step added, complete
         with the whole table. A failure ends the run and is the last answer.
+
+        Files of several inputs cannot appear at one instant: the query may list one directory
+        before and the other after, and take two batches for the step. Then the run is repeated.
         """
+        steps = [step if isinstance(step, dict) else {"in": step} for step in steps]
+        for _ in range(_RUNS_AT_MOST):
+            told, split = self._run_steps(df, mode, steps, progress)
+            if not split:
+                break
+            for directory in {d for step in steps for d in step}:
+                for file in (self.scratch / directory).glob("step-*"):
+                    file.unlink()
+        return told
+
+    def _run_steps(self, df, mode, steps, progress):
+        """The answers, and whether a step of several inputs was taken apart."""
         query = self.start(df, mode)
-        view, seen, before, told = query.name, set(), [], []
+        seen, before, told, split = set(), [], [], False
         try:
             for number, step in enumerate(steps):
-                for directory, content in (step if isinstance(step, dict) else {"in": step}).items():
-                    self.write(f"{directory}/step-{number:03}.json", content)
+                self._write_together({f"{d}/step-{number:03}.json": content for d, content in step.items()})
                 query.processAllAvailable()
-                after = self.rows(self.spark.table(view))
+                after = self.rows(self.spark.table(query.name))
                 result = {"rows": after if mode == "complete" else answer.added(before, after)}
                 before = after
+                ran = streams.batches(query, seen)
+                split = split or (len(step) > 1 and sum(": 0 rows" not in line for line in ran) > 1)
                 if progress:
-                    result["batches"] = streams.batches(query, seen)
+                    result["batches"] = ran
                 told.append(result)
         except Exception as e:
             told.append(answer.error(e))
         finally:
             query.stop()
-        return told
+        return told, split

@@ -26,18 +26,23 @@ class Case:
     name: str
     run: Callable[[Any, Any], Any]
     timeout_seconds: float
+    client_specific: bool
 
     @property
     def id(self) -> str:
         return f"{self.topic}.{self.name}"
 
 
-def case(function=None, *, timeout_seconds: float = TIMEOUT_SECONDS):
-    """Registers `function(spark, env)` as a case; its return value is the answer."""
+def case(function=None, *, timeout_seconds: float = TIMEOUT_SECONDS, client_specific: bool = False):
+    """Registers `function(spark, env)` as a case; its return value is the answer.
+
+    A `client_specific` case is answered differently by classic PySpark and the Connect client (most
+    often: who notices an error, and when), so its answer is recorded through Spark's Connect server.
+    """
 
     def register(f):
         topic = f.__module__.rsplit(".", 1)[-1]
-        _registered.append(Case(topic, f.__name__, f, timeout_seconds))
+        _registered.append(Case(topic, f.__name__, f, timeout_seconds, client_specific))
         return f
 
     return register if function is None else register(function)
