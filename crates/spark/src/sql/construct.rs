@@ -160,7 +160,8 @@ pub fn quote_parts(parts: &[String]) -> String {
 
 fn quote_if_needed(part: &str) -> String {
     let bare = |c: char| c == '_' || c.is_ascii_alphanumeric();
-    if !part.is_empty() && part.chars().all(bare) {
+    let number = part.starts_with(|c: char| c.is_ascii_digit());
+    if !part.is_empty() && !number && part.chars().all(bare) {
         part.to_owned()
     } else {
         format!("`{}`", part.replace('`', "``"))

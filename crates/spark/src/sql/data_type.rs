@@ -64,6 +64,7 @@ impl Parser<'_> {
                 Kind::Timestamp(Default::default())
             }
             "INTERVAL" => self.interval_type()?,
+            "GEOMETRY" | "GEOGRAPHY" => return Err(self.unsupported(format!("the type {name}"))),
             _ => match simple_type(&name).filter(|_| !parameters) {
                 Some(kind) => kind,
                 None => return Err(self.unsupported_type(start)),
@@ -73,6 +74,12 @@ impl Parser<'_> {
     }
 
     fn unsupported_type(&mut self, start: usize) -> ParseError {
+        // By itself, a type that reads on is no type; Spark looks at names after the grammar.
+        let goes_on = self.is_name(0) && !self.is_any_word(0, &["NOT", "COMMENT"])
+            || self.is_symbol(0, Symbol::Dot);
+        if self.types_only && goes_on {
+            return self.syntax_error();
+        }
         if self.eat_symbol(Symbol::LeftParen) {
             while !self.closes(0) || self.is_symbol(0, Symbol::Comma) {
                 self.advance();
@@ -198,14 +205,12 @@ impl Parser<'_> {
             }
             self.expect_symbol(Symbol::RightParen)?;
         }
-        let kind = if precision > DECIMAL_PRECISION_MAX {
-            Some(ParseErrorKind::DecimalPrecision { precision })
-        } else if scale > precision {
-            Some(ParseErrorKind::DecimalScale { scale, precision })
-        } else {
-            None
-        };
-        if let Some(kind) = kind {
+        if precision > DECIMAL_PRECISION_MAX {
+            let kind = ParseErrorKind::DecimalPrecision { precision };
+            return Err(ParseError::without_text(kind, self.text));
+        }
+        if scale > precision {
+            let kind = ParseErrorKind::DecimalScale { scale, precision };
             return Err(ParseError::without_position(kind, self.text));
         }
         Ok(Kind::Decimal(data_type::Decimal {

@@ -22,6 +22,9 @@ struct Report {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Place {
+    /// Spark does not even say which text it was.
+    Nowhere,
+    /// Somewhere in the text.
     Unknown,
     /// Byte offset of the offending token.
     Spot(usize),
@@ -261,6 +264,10 @@ impl ParseErrorKind {
 }
 
 impl ParseError {
+    pub(super) fn without_text(kind: ParseErrorKind, command: &str) -> Self {
+        Self::new(kind, command, Place::Nowhere)
+    }
+
     pub(super) fn without_position(kind: ParseErrorKind, command: &str) -> Self {
         Self::new(kind, command, Place::Unknown)
     }
@@ -310,7 +317,7 @@ impl ParseError {
     /// The line, counted from 1, and the character in it, counted from 0, if the place is known.
     pub fn line_and_position(&self) -> Option<(usize, usize)> {
         match &self.0.place {
-            Place::Unknown => None,
+            Place::Nowhere | Place::Unknown => None,
             Place::Spot(offset) => Some(line_and_position(&self.0.command, *offset)),
             Place::Fragment(range) => Some(line_and_position(&self.0.command, range.start)),
         }
@@ -327,12 +334,16 @@ impl fmt::Display for ParseError {
             place,
         } = &*self.0;
         let (class, state) = kind.class_and_state();
+        if *place != Place::Nowhere {
+            writeln!(out)?;
+        }
         if state.is_empty() {
-            write!(out, "\n{kind}")?;
+            write!(out, "{kind}")?;
         } else {
-            write!(out, "\n[{class}] {kind} SQLSTATE: {state}")?;
+            write!(out, "[{class}] {kind} SQLSTATE: {state}")?;
         }
         match place {
+            Place::Nowhere => Ok(()),
             Place::Unknown => write!(out, "\n== SQL ==\n{command}"),
             Place::Spot(offset) => write_spot(out, command, *offset),
             Place::Fragment(range) => write_fragment(out, command, range),
@@ -392,7 +403,7 @@ fn write_fragment(
             .collect();
         write!(out, "\n{content}\n{}", marks.trim_end())?;
     }
-    Ok(())
+    writeln!(out)
 }
 
 #[cfg(test)]
@@ -423,7 +434,7 @@ mod tests {
         let error = ParseError::over(syntax("'bad'"), &text, 80..83);
         let expected = format!(
             "\n[PARSE_SYNTAX_ERROR] Syntax error at or near 'bad'. SQLSTATE: 42601\n== SQL (line 1, \
-             position 41) ==\n...{}bad{}...\n{}^^^",
+             position 41) ==\n...{}bad{}...\n{}^^^\n",
             "é".repeat(32),
             "y".repeat(32),
             " ".repeat(35)

@@ -77,7 +77,11 @@ impl Parser<'_> {
             count_of_star_counts_rows(&mut arguments);
         }
         let call = self.function_of(name, arguments, is_distinct);
-        self.after_call(call, &simple_name, ignore_nulls)
+        if ignore_nulls {
+            // Spark lets nothing follow this form.
+            return Ok(ignoring_nulls(call, &simple_name));
+        }
+        self.after_call(call, &simple_name)
     }
 
     fn function_of(
@@ -129,6 +133,9 @@ impl Parser<'_> {
     }
 
     fn table_argument_or_expression(&mut self) -> Parsed<Expression> {
+        if self.is_word(0, "TABLE") && self.is_name(1) && self.closes(2) {
+            return Err(self.table_without_parentheses());
+        }
         if self.is_word(0, "TABLE") && self.is_symbol(1, Symbol::LeftParen) {
             self.skip(2);
             let mut argument = if self.begins_query(0) {
@@ -145,6 +152,26 @@ impl Parser<'_> {
             return Ok(argument);
         }
         self.expression()
+    }
+
+    fn table_without_parentheses(&mut self) -> super::ParseError {
+        let start = self.offset();
+        self.skip(2);
+        let message = format!(
+            "Syntax error: call to table-valued function is invalid because parentheses are \
+             missing around the provided TABLE argument `{}`; please surround this with \
+             parentheses and try again.",
+            self.source_since(start)
+                .trim_start_matches(|c: char| !c.is_whitespace())
+                .trim()
+        );
+        self.error_since(
+            start,
+            ParseErrorKind::InvalidSyntax {
+                subclass: "INVALID_TABLE_FUNCTION_IDENTIFIER_ARGUMENT_MISSING_PARENTHESES",
+                message,
+            },
+        )
     }
 
     fn table_argument_options(&mut self) -> Parsed<TableArgOptions> {
@@ -169,12 +196,7 @@ impl Parser<'_> {
     }
 
     /// `WITHIN GROUP (…)`, `FILTER (…)`, `IGNORE NULLS` and `OVER …`, in this order.
-    fn after_call(
-        &mut self,
-        mut call: Expression,
-        name: &str,
-        inner_ignore_nulls: bool,
-    ) -> Parsed<Expression> {
+    fn after_call(&mut self, mut call: Expression, name: &str) -> Parsed<Expression> {
         if self.eat_phrase(&["WITHIN", "GROUP"]) {
             self.expect_symbol(Symbol::LeftParen)?;
             self.expect_phrase(&["ORDER", "BY"])?;
@@ -192,7 +214,7 @@ impl Parser<'_> {
             self.expect_symbol(Symbol::RightParen)?;
             call = internal(internal_function::AGGREGATE_FILTER, vec![call, condition]);
         }
-        if inner_ignore_nulls || self.eat_phrase(&["IGNORE", "NULLS"]) {
+        if self.eat_phrase(&["IGNORE", "NULLS"]) {
             call = ignoring_nulls(call, name);
         } else {
             self.eat_phrase(&["RESPECT", "NULLS"]);
@@ -232,16 +254,14 @@ impl Parser<'_> {
 
     /// `CAST(child AS type)`, or the function `cast(child, …)` if there is no `AS`.
     pub fn cast_call(&mut self, eval_mode: EvalMode) -> Parsed<Expression> {
-        let start = self.position();
-        self.skip(2);
-        if self.closes(0) {
-            self.rewind(start);
+        if self.closes(2) || !(self.has_argument_word("AS") || self.lacks_comma()) {
             return self.name_or_call();
         }
+        self.skip(2);
         let child = self.expression()?;
-        if self.is_symbol(0, Symbol::Comma) {
-            self.rewind(start);
-            return self.name_or_call();
+        if !self.is_word(0, "AS") {
+            // What Spark reports when the function `cast` would have taken the text.
+            self.expect_symbol(Symbol::RightParen)?;
         }
         self.expect_word("AS")?;
         let data_type = self.data_type()?;
@@ -249,133 +269,144 @@ impl Parser<'_> {
         Ok(cast(child, data_type, eval_mode))
     }
 
+    /// Whether the call here, whose parenthesis comes next, has this word between its first two
+    /// arguments. Looking beats trying: a form that is read twice at each level of nesting takes
+    /// time exponential in the depth.
+    fn has_argument_word(&self, keyword: &str) -> bool {
+        self.first_argument_end(|parser, ahead| {
+            parser.is_word(ahead, keyword)
+                && ahead > 2
+                && !parser.is_symbol(ahead - 1, Symbol::Dot)
+                && !parser.closes(ahead + 1)
+        })
+    }
+
+    fn lacks_comma(&self) -> bool {
+        !self.first_argument_end(|parser, ahead| parser.is_symbol(ahead, Symbol::Comma))
+    }
+
+    /// Whether a token that the test finds stands in the first argument or ends it.
+    fn first_argument_end(&self, found: impl Fn(&Self, usize) -> bool) -> bool {
+        let mut ahead = 2;
+        loop {
+            if found(self, ahead) {
+                return true;
+            }
+            match self.token(ahead) {
+                Token::Symbol(Symbol::LeftParen) => ahead = self.matching(ahead),
+                Token::End | Token::Symbol(Symbol::RightParen | Symbol::Comma) => return false,
+                _ => {}
+            }
+            ahead += 1;
+        }
+    }
+
     /// Calls with words between their arguments; `None` if what stands here is not one.
     pub fn special_call(&mut self, keyword: &str) -> Parsed<Option<Expression>> {
         if !self.is_symbol(1, Symbol::LeftParen) {
             return Ok(None);
         }
-        let start = self.position();
         let special = match keyword {
-            "EXTRACT" => self.extract()?,
-            "TRIM" => self.trim()?,
-            "SUBSTR" | "SUBSTRING" => self.substring()?,
-            "POSITION" => self.position_in()?,
-            "OVERLAY" => self.overlay()?,
-            "STRUCT" => Some(self.struct_call()?),
-            "IDENTIFIER" => self.identifier_clause()?,
-            "TIMESTAMPADD" | "DATEADD" | "DATE_ADD" => self.datetime_arithmetic("timestampadd")?,
-            "TIMESTAMPDIFF" | "DATEDIFF" | "DATE_DIFF" | "TIMEDIFF" => {
-                self.datetime_arithmetic("timestampdiff")?
+            "EXTRACT" if self.is_word(3, "FROM") && self.is_name(2) && !self.closes(4) => {
+                self.extract()?
             }
-            _ => None,
+            "TRIM" if self.has_argument_word("FROM") || self.is_trim_side() => self.trim()?,
+            "SUBSTR" | "SUBSTRING" if self.has_argument_word("FROM") => self.substring()?,
+            "POSITION" if self.has_argument_word("IN") => self.position_in()?,
+            "OVERLAY" if self.has_argument_word("PLACING") => self.overlay()?,
+            "STRUCT" => self.struct_call()?,
+            "IDENTIFIER" => self.identifier_clause()?,
+            "TIMESTAMPADD" | "DATEADD" | "DATE_ADD" => {
+                return self.datetime_arithmetic("timestampadd");
+            }
+            "TIMESTAMPDIFF" | "DATEDIFF" | "DATE_DIFF" | "TIMEDIFF" => {
+                return self.datetime_arithmetic("timestampdiff");
+            }
+            _ => return Ok(None),
         };
-        if special.is_none() {
-            self.rewind(start);
-        }
-        Ok(special)
+        Ok(Some(special))
     }
 
     /// `EXTRACT(field FROM source)`.
-    fn extract(&mut self) -> Parsed<Option<Expression>> {
+    fn extract(&mut self) -> Parsed<Expression> {
         self.skip(2);
-        if !self.is_name(0) || !self.is_word(1, "FROM") || self.closes(2) {
-            return Ok(None);
-        }
         let field = self.expect_name()?;
-        self.advance();
+        self.expect_word("FROM")?;
         let source = self.value()?;
         self.expect_symbol(Symbol::RightParen)?;
-        Ok(Some(function("extract", vec![string(field), source])))
+        Ok(function("extract", vec![string(field), source]))
+    }
+
+    /// `TRIM(BOTH 'x' …`, which nothing else can begin with.
+    fn is_trim_side(&self) -> bool {
+        let side = self.is_any_word(2, &["BOTH", "LEADING", "TRAILING"]);
+        side && matches!(self.token(3), Token::String(_))
     }
 
     /// `TRIM([BOTH | LEADING | TRAILING] [characters] FROM source)`.
-    fn trim(&mut self) -> Parsed<Option<Expression>> {
+    fn trim(&mut self) -> Parsed<Expression> {
+        const SIDES: &[(&str, &str)] = &[
+            ("BOTH", "trim"),
+            ("LEADING", "ltrim"),
+            ("TRAILING", "rtrim"),
+        ];
         self.skip(2);
-        let name = match self.token(0) {
-            Token::Word(word) => match word.to_ascii_uppercase().as_str() {
-                "BOTH" => Some("trim"),
-                "LEADING" => Some("ltrim"),
-                "TRAILING" => Some("rtrim"),
-                _ => None,
-            },
-            _ => None,
-        };
-        let name = name.filter(|_| !self.closes(1) && !self.is_symbol(1, Symbol::Dot));
-        if name.is_some() {
+        let side = SIDES.iter().find(|(word, _)| self.is_word(0, word));
+        let side = side.filter(|_| !self.is_symbol(1, Symbol::Dot));
+        if side.is_some() {
             self.advance();
         }
         let mut arguments = Vec::new();
-        if name.is_none() || !self.is_word(0, "FROM") {
-            if self.closes(0) {
-                return Ok(None);
-            }
+        if side.is_none() || !self.is_word(0, "FROM") {
             arguments.push(self.value()?);
-        }
-        if name.is_none() && !self.is_word(0, "FROM") {
-            return Ok(None);
         }
         self.expect_word("FROM")?;
         arguments.push(self.value()?);
         self.expect_symbol(Symbol::RightParen)?;
-        Ok(Some(function(name.unwrap_or("trim"), arguments)))
+        Ok(function(side.map_or("trim", |(_, name)| name), arguments))
     }
 
     /// `SUBSTRING(text FROM start [FOR length])`.
-    fn substring(&mut self) -> Parsed<Option<Expression>> {
+    fn substring(&mut self) -> Parsed<Expression> {
         self.skip(2);
-        if self.closes(0) {
-            return Ok(None);
-        }
         let mut arguments = vec![self.value()?];
-        if !self.eat_word("FROM") {
-            return Ok(None);
-        }
+        self.expect_word("FROM")?;
         arguments.push(self.value()?);
-        arguments.push(if self.eat_word("FOR") {
-            self.value()?
-        } else {
-            literal(LiteralType::Integer(i32::MAX))
-        });
+        arguments.push(self.for_length(i32::MAX)?);
         self.expect_symbol(Symbol::RightParen)?;
-        Ok(Some(function("substring", arguments)))
+        Ok(function("substring", arguments))
+    }
+
+    /// `FOR length`, or the length that stands for none.
+    fn for_length(&mut self, default: i32) -> Parsed<Expression> {
+        if self.eat_word("FOR") {
+            return self.value();
+        }
+        Ok(literal(LiteralType::Integer(default)))
     }
 
     /// `POSITION(part IN text)`.
-    fn position_in(&mut self) -> Parsed<Option<Expression>> {
+    fn position_in(&mut self) -> Parsed<Expression> {
         self.skip(2);
-        if self.closes(0) {
-            return Ok(None);
-        }
         let part = self.value()?;
-        if !self.eat_word("IN") {
-            return Ok(None);
-        }
+        self.expect_word("IN")?;
         let text = self.value()?;
         self.expect_symbol(Symbol::RightParen)?;
         let first = literal(LiteralType::Integer(1));
-        Ok(Some(function("locate", vec![part, text, first])))
+        Ok(function("locate", vec![part, text, first]))
     }
 
     /// `OVERLAY(text PLACING replacement FROM start [FOR length])`.
-    fn overlay(&mut self) -> Parsed<Option<Expression>> {
+    fn overlay(&mut self) -> Parsed<Expression> {
         self.skip(2);
-        if self.closes(0) {
-            return Ok(None);
-        }
         let text = self.value()?;
-        if !self.eat_word("PLACING") {
-            return Ok(None);
-        }
+        self.expect_word("PLACING")?;
         let replacement = self.value()?;
         self.expect_word("FROM")?;
-        let mut arguments = vec![text, replacement, self.value()?];
-        arguments.push(if self.eat_word("FOR") {
-            self.value()?
-        } else {
-            literal(LiteralType::Integer(-1))
-        });
+        let start = self.value()?;
+        let length = self.for_length(-1)?;
         self.expect_symbol(Symbol::RightParen)?;
-        Ok(Some(function("overlay", arguments)))
+        Ok(function("overlay", vec![text, replacement, start, length]))
     }
 
     /// `STRUCT(item [AS name], …)`.
@@ -391,16 +422,16 @@ impl Parser<'_> {
     }
 
     /// `IDENTIFIER('name')`: the name, taken from a string or a parameter.
-    fn identifier_clause(&mut self) -> Parsed<Option<Expression>> {
+    fn identifier_clause(&mut self) -> Parsed<Expression> {
         self.skip(2);
         let start = self.offset();
         let argument = self.expression()?;
         self.expect_symbol(Symbol::RightParen)?;
         let parts = self.constant_identifier(argument, start)?;
         if self.is_symbol(0, Symbol::LeftParen) {
-            return self.call(parts).map(Some);
+            return self.call(parts);
         }
-        Ok(Some(super::construct::attribute(&parts)))
+        Ok(super::construct::attribute(&parts))
     }
 
     /// The name parts in the constant argument of `IDENTIFIER`.
@@ -417,12 +448,11 @@ impl Parser<'_> {
     /// `timestampadd(unit, …)`: with a unit in the place of the first argument.
     fn datetime_arithmetic(&mut self, name: &str) -> Parsed<Option<Expression>> {
         let (start, called) = (self.offset(), self.source(0).to_owned());
-        self.skip(2);
-        if !self.is_symbol(1, Symbol::Comma) {
+        if !self.is_symbol(3, Symbol::Comma) {
             return Ok(None);
         }
-        let unit = match self.token(0) {
-            Token::Word(unit) if self.is_any_word(0, DATETIME_UNITS) => unit.clone(),
+        let unit = match self.token(2) {
+            Token::Word(unit) if self.is_any_word(2, DATETIME_UNITS) => unit.clone(),
             Token::String(unit) if called.to_ascii_uppercase().starts_with("TIMESTAMP") => {
                 let reason = format!(
                     "expects one of the units without quotes {}, but got the string literal \
@@ -445,7 +475,7 @@ impl Parser<'_> {
             }
             _ => return Ok(None),
         };
-        self.skip(2);
+        self.skip(4);
         let first = self.value()?;
         self.expect_symbol(Symbol::Comma)?;
         let second = self.value()?;

@@ -9,20 +9,19 @@
 //! Spark has no interval of months *and* days outside its legacy type: a literal is a year-month
 //! interval (a number of months) or a day-time interval (a number of microseconds), and its type
 //! records from which to which unit it was written.
-//!
-//! [`parse_interval`] reads the text form, which is also the form of window durations and of the
-//! delay of a watermark.
 
 use std::ops::RangeInclusive;
 
+use spark_connect_proto::Expression;
 use spark_connect_proto::data_type::{DayTimeInterval, Kind, YearMonthInterval};
-use spark_connect_proto::expression::literal::{CalendarInterval, LiteralType};
-use spark_connect_proto::{Expression, data_type};
+use spark_connect_proto::expression::ExprType;
+use spark_connect_proto::expression::literal::LiteralType;
 
 use super::construct::{data_type, typed_literal};
 use super::error::{ParseError, ParseErrorKind};
 use super::lexer::{NumberKind, Symbol, Token};
 use super::parser::{Parsed, Parser};
+use crate::interval::CalendarInterval;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_MINUTE: i64 = 60 * MICROS_PER_SECOND;
@@ -83,185 +82,6 @@ enum Field {
     DayTime(i32),
 }
 
-/// Why a text is no interval: Spark's subclass of `INVALID_INTERVAL_FORMAT` and its words.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{reason}")]
-pub struct InvalidInterval {
-    /// For example `MISSING_UNIT`.
-    pub subclass: &'static str,
-    /// Spark's explanation.
-    pub reason: String,
-}
-
-fn invalid(subclass: &'static str, reason: impl Into<String>) -> InvalidInterval {
-    InvalidInterval {
-        subclass,
-        reason: reason.into(),
-    }
-}
-
-/// Reads an interval such as `10 minutes`, `1 day -2 hours` or `interval 5 seconds`.
-///
-/// # Errors
-/// When the text is not a sequence of numbers and units, when a unit other than the second has a
-/// fraction, or when the sum does not fit.
-pub fn parse_interval(text: &str) -> Result<CalendarInterval, InvalidInterval> {
-    parse_units(text).map(|(interval, _)| interval)
-}
-
-fn parse_units(text: &str) -> Result<(CalendarInterval, Vec<Unit>), InvalidInterval> {
-    let mut words = text.split_whitespace().peekable();
-    words.next_if(|word| word.eq_ignore_ascii_case("interval"));
-    if words.peek().is_none() {
-        return Err(invalid(
-            "INPUT_IS_EMPTY",
-            "Interval string cannot be empty.",
-        ));
-    }
-    let mut interval = CalendarInterval::default();
-    let mut units = Vec::new();
-    let mut last = "";
-    while let Some(word) = words.next() {
-        let (negative, rest) = match word.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, word.strip_prefix('+').unwrap_or(word)),
-        };
-        let number = if rest.is_empty() {
-            words.next()
-        } else {
-            Some(rest)
-        };
-        let Some(number) = number else {
-            let reason = format!("Expect a number after {last} but hit EOL.");
-            return Err(invalid("MISSING_NUMBER", reason));
-        };
-        let value = Amount::parse(number, negative)?;
-        let Some(unit_word) = words.next() else {
-            let reason = format!("Expect a unit name after {number} but hit EOL.");
-            return Err(invalid("MISSING_UNIT", reason));
-        };
-        let unit = Unit::parse(unit_word)
-            .filter(|unit| *unit != Unit::Nanosecond)
-            .ok_or_else(|| invalid("INVALID_UNIT", format!("Invalid unit {unit_word}.")))?;
-        if value.fractional && unit != Unit::Second {
-            let reason = format!("{unit_word} cannot have fractional part.");
-            return Err(invalid("INVALID_FRACTION", reason));
-        }
-        add(&mut interval, &value, unit).ok_or_else(|| {
-            let reason = format!("Uncaught arithmetic exception while parsing '{text}'.");
-            invalid("ARITHMETIC_EXCEPTION", reason)
-        })?;
-        units.push(unit);
-        last = unit_word;
-    }
-    Ok((interval, units))
-}
-
-/// A number of units, in whole ones and in millionths.
-struct Amount {
-    whole: i64,
-    micros: i64,
-    fractional: bool,
-}
-
-impl Amount {
-    fn parse(text: &str, negative: bool) -> Result<Self, InvalidInterval> {
-        let (whole_digits, fraction) = match text.split_once('.') {
-            Some((whole, fraction)) => (whole, Some(fraction)),
-            None => (text, None),
-        };
-        let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        let fraction_digits = fraction.unwrap_or("");
-        let empty = whole_digits.is_empty() && fraction_digits.is_empty();
-        if empty || !all_digits(whole_digits) || !all_digits(fraction_digits) {
-            let digit = text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-            return Err(if digit {
-                invalid("INVALID_VALUE", format!("Invalid value {text}."))
-            } else {
-                invalid(
-                    "UNRECOGNIZED_NUMBER",
-                    format!("Unrecognized number {text}."),
-                )
-            });
-        }
-        if fraction_digits.len() > 9 {
-            let reason =
-                format!("Interval can only support nanosecond precision, {text} is out of range.");
-            return Err(invalid("INVALID_PRECISION", reason));
-        }
-        let signed = if negative {
-            format!("-{whole_digits}")
-        } else {
-            whole_digits.to_owned()
-        };
-        let whole = if whole_digits.is_empty() {
-            Ok(0)
-        } else {
-            signed.parse()
-        };
-        let whole = whole.map_err(|_| {
-            let reason = format!("Uncaught arithmetic exception while parsing '{text}'.");
-            invalid("ARITHMETIC_EXCEPTION", reason)
-        })?;
-        let micros = micros_of_fraction(fraction_digits);
-        let micros = if negative { -micros } else { micros };
-        Ok(Self {
-            whole,
-            micros,
-            fractional: fraction.is_some(),
-        })
-    }
-}
-
-fn micros_of_fraction(digits: &str) -> i64 {
-    let micros = digits.get(..digits.len().min(6)).unwrap_or("");
-    format!("{micros:0<6}").parse().unwrap_or(0)
-}
-
-fn add(interval: &mut CalendarInterval, amount: &Amount, unit: Unit) -> Option<()> {
-    let times = |factor: i64| amount.whole.checked_mul(factor);
-    let small = |value: Option<i64>| value.and_then(|value| i32::try_from(value).ok());
-    match unit {
-        Unit::Year => interval.months = interval.months.checked_add(small(times(12))?)?,
-        Unit::Month => interval.months = interval.months.checked_add(small(times(1))?)?,
-        Unit::Week => interval.days = interval.days.checked_add(small(times(7))?)?,
-        Unit::Day => interval.days = interval.days.checked_add(small(times(1))?)?,
-        _ => {
-            let micros = match unit {
-                Unit::Hour => times(MICROS_PER_HOUR)?,
-                Unit::Minute => times(MICROS_PER_MINUTE)?,
-                Unit::Second => times(MICROS_PER_SECOND)?.checked_add(amount.micros)?,
-                Unit::Millisecond => times(1_000)?,
-                _ => amount.whole,
-            };
-            interval.microseconds = interval.microseconds.checked_add(micros)?;
-        }
-    }
-    Some(())
-}
-
-/// The text form of an interval, in the largest units that fit.
-pub(super) fn interval_text(interval: &CalendarInterval) -> String {
-    let mut parts = Vec::new();
-    let mut part = |amount: i64, unit: &str| {
-        if amount != 0 {
-            parts.push(format!("{amount} {unit}"));
-        }
-    };
-    part(interval.months.into(), "months");
-    part(interval.days.into(), "days");
-    let micros = interval.microseconds;
-    part(micros / MICROS_PER_HOUR, "hours");
-    part(micros % MICROS_PER_HOUR / MICROS_PER_MINUTE, "minutes");
-    part(micros % MICROS_PER_MINUTE / MICROS_PER_SECOND, "seconds");
-    part(micros % MICROS_PER_SECOND, "microseconds");
-    if parts.is_empty() {
-        "0 seconds".to_owned()
-    } else {
-        parts.join(" ")
-    }
-}
-
 impl Parser<'_> {
     /// Whether `INTERVAL` here begins a literal and is not a column.
     pub fn begins_interval(&self) -> bool {
@@ -284,7 +104,7 @@ impl Parser<'_> {
         self.advance();
         if matches!(self.token(0), Token::String(_)) && !self.is_unit(1) {
             let value = self.expect_string()?;
-            let Ok((interval, units)) = parse_units(&value) else {
+            let Some(interval) = CalendarInterval::parse(&value) else {
                 let literal_type = "INTERVAL".to_owned();
                 let kind = ParseErrorKind::InvalidTypedLiteral {
                     literal_type,
@@ -292,6 +112,7 @@ impl Parser<'_> {
                 };
                 return Err(self.error_since(start, kind));
             };
+            let units: Vec<Unit> = value.split_whitespace().filter_map(Unit::parse).collect();
             return self.of_units(&interval, &units, start);
         }
         let value_start = self.offset();
@@ -306,8 +127,23 @@ impl Parser<'_> {
 
     /// The interval of a watermark's delay: units or from unit to unit, but no text.
     pub fn delay_interval(&mut self) -> Parsed<CalendarInterval> {
-        self.expect_word("INTERVAL")?;
-        self.unit_list().map(|(interval, _)| interval)
+        if !self.is_word(0, "INTERVAL") {
+            return Err(self.syntax_error());
+        }
+        if matches!(self.token(1), Token::String(_)) && !self.is_unit(2) {
+            self.skip(2);
+            return Err(self.syntax_error());
+        }
+        let literal = self.interval_literal()?;
+        let mut interval = CalendarInterval::default();
+        if let Some(ExprType::Literal(literal)) = literal.expr_type {
+            match literal.literal_type {
+                Some(LiteralType::YearMonthInterval(months)) => interval.months = months,
+                Some(LiteralType::DayTimeInterval(micros)) => interval.micros = micros,
+                _ => {}
+            }
+        }
+        Ok(interval)
     }
 
     fn sign(&self) -> (bool, usize) {
@@ -328,55 +164,77 @@ impl Parser<'_> {
                 self.token(ahead),
                 Token::String(_) | Token::Number(NumberKind::Integer | NumberKind::Decimal)
             );
-            if !units.is_empty() && !(amount_follows && self.is_unit(ahead + 1)) {
+            let goes_on = amount_follows && self.is_unit(ahead + 1);
+            if !units.is_empty() && !goes_on {
                 return Ok((interval, units));
             }
             self.skip(ahead);
-            let start = self.offset();
-            let text = match self.token(0) {
-                Token::String(text) => text.trim().to_owned(),
-                Token::Number(NumberKind::Integer | NumberKind::Decimal) => {
-                    self.source(0).to_owned()
-                }
-                _ => return Err(self.syntax_error()),
-            };
-            self.advance();
-            let unit = match self.token(0) {
-                Token::Word(word) => Unit::parse(word),
-                _ => None,
-            };
-            let unit = unit.ok_or_else(|| self.syntax_error())?;
-            let minus = text.starts_with('-');
-            let unsigned = text.trim_start_matches(['-', '+']);
-            let input = format!(" {text} {}", self.source(0));
-            if !unsigned.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-                self.advance();
-                let message = format!(
-                    "Can only use numbers in the interval value part for multiple unit value \
-                     pairs interval form, but got invalid value: {text}."
-                );
-                return Err(self.error_since(start, ParseErrorKind::Legacy { message }));
-            }
-            let pair = format!("{unsigned} {}", self.source(0));
-            let (parsed, _) =
-                parse_units(&pair).map_err(|error| self.interval_format(&input, error))?;
-            combine(&mut interval, &parsed, negative != minus).ok_or_else(|| {
+            let (pair, unit) = self.amount_and_unit(negative)?;
+            combine(&mut interval, &pair).ok_or_else(|| {
+                let input = self.source_since(0);
                 let reason = format!("Uncaught arithmetic exception while parsing '{input}'.");
-                self.interval_format(&input, invalid("ARITHMETIC_EXCEPTION", reason))
+                self.interval_format("ARITHMETIC_EXCEPTION", input, reason)
             })?;
-            self.advance();
             units.push(unit);
         }
     }
 
-    fn interval_format(&self, input: &str, error: InvalidInterval) -> ParseError {
-        let InvalidInterval { subclass, reason } = error;
+    /// `amount unit`; the cursor has passed the sign.
+    fn amount_and_unit(&mut self, negative: bool) -> Parsed<(CalendarInterval, Unit)> {
+        let start = self.offset();
+        let text = match self.token(0) {
+            Token::String(text) => text.trim().to_owned(),
+            Token::Number(NumberKind::Integer | NumberKind::Decimal) => self.source(0).to_owned(),
+            _ => return Err(self.syntax_error()),
+        };
+        self.advance();
+        let unit = match self.token(0) {
+            Token::Word(word) => Unit::parse(word),
+            _ => None,
+        };
+        let unit = unit.ok_or_else(|| self.syntax_error())?;
+        let unit_word = self.source(0);
+        self.advance();
+        let (minus, unsigned) = signed(&text);
+        if !unsigned.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+            let message = format!(
+                "Can only use numbers in the interval value part for multiple unit value pairs \
+                 interval form, but got invalid value: {text}."
+            );
+            return Err(self.error_since(start, ParseErrorKind::Legacy { message }));
+        }
+        let sign = if negative != minus { "-" } else { "" };
+        let pair = format!("{sign}{unsigned} {unit_word}");
+        let parsed = CalendarInterval::parse(&pair).ok_or_else(|| {
+            let input = format!(" {text} {unit_word}");
+            let (subclass, reason) = if unsigned.is_empty() {
+                (
+                    "UNRECOGNIZED_NUMBER",
+                    format!("Unrecognized number {unit_word}."),
+                )
+            } else if unit == Unit::Nanosecond {
+                ("INVALID_UNIT", format!("Invalid unit {unit_word}."))
+            } else if unsigned.contains('.') && unit != Unit::Second {
+                (
+                    "INVALID_FRACTION",
+                    format!("{unit_word} cannot have fractional part."),
+                )
+            } else {
+                let reason = format!("Uncaught arithmetic exception while parsing '{input}'.");
+                ("ARITHMETIC_EXCEPTION", reason)
+            };
+            self.interval_format(subclass, &input, reason)
+        })?;
+        Ok((parsed, unit))
+    }
+
+    fn interval_format(&self, subclass: &'static str, input: &str, reason: String) -> ParseError {
         let kind = ParseErrorKind::IntervalFormat {
             subclass,
             input: input.to_owned(),
             reason,
         };
-        ParseError::without_position(kind, self.text)
+        ParseError::without_text(kind, self.text)
     }
 
     /// The literal of an interval written in these units.
@@ -391,14 +249,13 @@ impl Parser<'_> {
         let times: Vec<i32> = fields.iter().filter_map(day_time).collect();
         match (span(&months), span(&times)) {
             (Some(range), None) => Ok(year_month_literal(interval.months, range)),
-            (None, Some(range)) => i64::from(interval.days)
-                .checked_mul(MICROS_PER_DAY)
-                .and_then(|days| days.checked_add(interval.microseconds))
+            (None, Some(range)) => interval
+                .fixed_micros()
                 .map(|micros| day_time_literal(micros, range))
                 .ok_or_else(|| {
                     let input = self.source_since(start);
                     let reason = format!("Uncaught arithmetic exception while parsing '{input}'.");
-                    self.interval_format(input, invalid("ARITHMETIC_EXCEPTION", reason))
+                    self.interval_format("ARITHMETIC_EXCEPTION", input, reason)
                 }),
             _ => {
                 let written = self.source_since(start);
@@ -439,39 +296,96 @@ impl Parser<'_> {
             }
         };
         self.skip(4);
-        let (minus, unsigned) = match text.strip_prefix('-') {
-            Some(unsigned) => (true, unsigned),
-            None => (false, text.strip_prefix('+').unwrap_or(&text)),
-        };
+        let (minus, unsigned) = signed(&text);
         let sign = if negative == minus { 1 } else { -1 };
         let parsed = match &range {
             None => year_to_month(unsigned).map(|m| year_month_literal(sign as i32 * m, 0..=1)),
             Some(range) => day_time_fields(unsigned, range)
                 .map(|micros| day_time_literal(sign * micros, range.clone())),
         };
-        parsed.ok_or_else(|| {
-            let reason = format!(
-                "Interval string does not match the format of {} TO {} when cast to interval.",
-                from.to_ascii_lowercase(),
-                to.to_ascii_lowercase()
-            );
-            let subclass = "UNMATCHED_FORMAT_STRING";
-            let kind = ParseErrorKind::IntervalFormat {
-                subclass,
-                input: text.clone(),
-                reason,
-            };
+        parsed.map_err(|mismatch| {
+            let kind = mismatch.explained(text, &from, &to, range);
             self.error_since(start, kind)
         })
     }
 }
 
-fn combine(total: &mut CalendarInterval, part: &CalendarInterval, negative: bool) -> Option<()> {
-    let sign = if negative { -1 } else { 1 };
-    total.months = total.months.checked_add(part.months.checked_mul(sign)?)?;
-    total.days = total.days.checked_add(part.days.checked_mul(sign)?)?;
-    let micros = part.microseconds.checked_mul(sign.into())?;
-    total.microseconds = total.microseconds.checked_add(micros)?;
+/// Why a text is not of the form that its units ask for.
+#[derive(Debug, PartialEq)]
+enum Mismatch {
+    Form,
+    Months,
+    /// A field beyond the unit before it.
+    Range {
+        unit: &'static str,
+        value: i64,
+        max: i64,
+    },
+}
+
+impl Mismatch {
+    fn explained(
+        self,
+        input: String,
+        from: &str,
+        to: &str,
+        range: Option<RangeInclusive<i32>>,
+    ) -> ParseErrorKind {
+        let form = match range.map(RangeInclusive::into_inner) {
+            None => "y-m",
+            Some((0, 1)) => "d h",
+            Some((0, 2)) => "d h:m",
+            Some((0, _)) => "d h:m:s.n",
+            Some((1, 2)) => "h:m",
+            Some((1, _)) => "h:m:s.n",
+            Some(_) => "m:s.n",
+        };
+        let year_month = form == "y-m";
+        match self {
+            Self::Range { unit, value, max } => ParseErrorKind::Legacy {
+                message: format!("requirement failed: {unit} {value} outside range [0, {max}]."),
+            },
+            Self::Months => ParseErrorKind::IntervalFormat {
+                subclass: "INTERVAL_PARSING",
+                input,
+                reason: "Error parsing interval year-month string.".to_owned(),
+            },
+            Self::Form => {
+                let (name, subclass, notice) = if year_month {
+                    ("year-month", "UNMATCHED_FORMAT_STRING", "")
+                } else {
+                    let notice = " Set \"spark.sql.legacy.fromDayTimeString.enabled\" to \"true\" to \
+                                  restore the behavior before Spark 3.0.";
+                    ("day-time", "UNMATCHED_FORMAT_STRING_WITH_NOTICE", notice)
+                };
+                let (lower_from, lower_to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
+                let reason = format!(
+                    "Interval string does not match {name} format of `[+|-]{form}`, `INTERVAL \
+                     [+|-]'[+|-]{form}' {from} TO {to}` when cast to interval {lower_from} to \
+                     {lower_to}: {input}.{notice}"
+                );
+                ParseErrorKind::IntervalFormat {
+                    subclass,
+                    input,
+                    reason,
+                }
+            }
+        }
+    }
+}
+
+/// The text without its sign, and whether that was a minus.
+fn signed(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(unsigned) => (true, unsigned),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+fn combine(total: &mut CalendarInterval, part: &CalendarInterval) -> Option<()> {
+    total.months = total.months.checked_add(part.months)?;
+    total.days = total.days.checked_add(part.days)?;
+    total.micros = total.micros.checked_add(part.micros)?;
     Some(())
 }
 
@@ -508,7 +422,7 @@ fn year_month_literal(months: i32, fields: RangeInclusive<i32>) -> Expression {
 }
 
 fn day_time_literal(micros: i64, fields: RangeInclusive<i32>) -> Expression {
-    let kind = data_type::Kind::DayTimeInterval(DayTimeInterval {
+    let kind = Kind::DayTimeInterval(DayTimeInterval {
         start_field: Some(*fields.start()),
         end_field: Some(*fields.end()),
         type_variation_reference: 0,
@@ -516,62 +430,96 @@ fn day_time_literal(micros: i64, fields: RangeInclusive<i32>) -> Expression {
     typed_literal(LiteralType::DayTimeInterval(micros), Some(data_type(kind)))
 }
 
+/// The text form of an interval, in the largest units that fit.
+pub(super) fn interval_text(interval: &CalendarInterval) -> String {
+    let mut parts = Vec::new();
+    let mut part = |amount: i64, unit: &str| {
+        if amount != 0 {
+            parts.push(format!("{amount} {unit}"));
+        }
+    };
+    part(interval.months.into(), "months");
+    part(interval.days.into(), "days");
+    let micros = interval.micros;
+    part(micros / MICROS_PER_HOUR, "hours");
+    part(micros % MICROS_PER_HOUR / MICROS_PER_MINUTE, "minutes");
+    part(micros % MICROS_PER_MINUTE / MICROS_PER_SECOND, "seconds");
+    part(micros % MICROS_PER_SECOND, "microseconds");
+    if parts.is_empty() {
+        "0 seconds".to_owned()
+    } else {
+        parts.join(" ")
+    }
+}
+
 /// Months of `y-m`.
-fn year_to_month(text: &str) -> Option<i32> {
-    let (years, months) = text.split_once('-')?;
-    let months = number(months, 11)?;
-    let total = number(years, i64::from(i32::MAX))?
-        .checked_mul(12)?
-        .checked_add(months)?;
-    i32::try_from(total).ok()
+fn year_to_month(text: &str) -> Result<i32, Mismatch> {
+    let (years, months) = text.split_once('-').ok_or(Mismatch::Form)?;
+    let (years, months) = (number(years)?, number(months)?);
+    let total = years
+        .checked_mul(12)
+        .and_then(|total| total.checked_add(months));
+    let total = total.filter(|_| months <= 11).ok_or(Mismatch::Months)?;
+    i32::try_from(total).map_err(|_| Mismatch::Months)
 }
 
 /// Microseconds of `d h:m:s.n` cut down to the fields from `DAY` = 0 to `SECOND` = 3; the first
 /// field is free, those after it stay below a unit of the one before.
-fn day_time_fields(text: &str, fields: &RangeInclusive<i32>) -> Option<i64> {
-    const UNITS: [(i64, i64); 4] = [
-        (MICROS_PER_DAY, i64::MAX),
-        (MICROS_PER_HOUR, 23),
-        (MICROS_PER_MINUTE, 59),
-        (MICROS_PER_SECOND, 59),
+fn day_time_fields(text: &str, fields: &RangeInclusive<i32>) -> Result<i64, Mismatch> {
+    const UNITS: [(&str, i64, i64); 4] = [
+        ("day", MICROS_PER_DAY, i64::MAX),
+        ("hour", MICROS_PER_HOUR, 23),
+        ("minute", MICROS_PER_MINUTE, 59),
+        ("second", MICROS_PER_SECOND, 59),
     ];
     let mut rest = text.trim();
     let mut total = 0i64;
-    for field in fields.clone() {
-        let (unit, max) = *UNITS.get(usize::try_from(field).ok()?)?;
-        let last = field == *fields.end();
+    for ((name, unit, max), field) in UNITS
+        .into_iter()
+        .zip(0..)
+        .filter(|(_, f)| fields.contains(f))
+    {
         let separator = if field == 0 { ' ' } else { ':' };
-        let part = if last {
+        let part = if field == *fields.end() {
             std::mem::take(&mut rest)
         } else {
-            let (part, after) = rest.split_once(separator)?;
+            let (part, after) = rest.split_once(separator).ok_or(Mismatch::Form)?;
             rest = after.trim_start();
             part
         };
         let (whole, fraction) = match part.split_once('.') {
             Some((whole, fraction)) if field == 3 => (whole, fraction),
-            Some(_) => return None,
+            Some(_) => return Err(Mismatch::Form),
             None => (part, ""),
         };
         if fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
+            return Err(Mismatch::Form);
         }
-        let max = if field == *fields.start() {
-            i64::MAX
-        } else {
-            max
-        };
-        let micros = number(whole, max)?.checked_mul(unit)?;
+        let value = number(whole)?;
+        if field != *fields.start() && value > max {
+            return Err(Mismatch::Range {
+                unit: name,
+                value,
+                max,
+            });
+        }
+        let micros = value.checked_mul(unit).ok_or(Mismatch::Form)?;
         total = total
-            .checked_add(micros)?
-            .checked_add(micros_of_fraction(fraction))?;
+            .checked_add(micros)
+            .and_then(|total| total.checked_add(micros_of_fraction(fraction)))
+            .ok_or(Mismatch::Form)?;
     }
-    Some(total)
+    Ok(total)
 }
 
-fn number(text: &str, max: i64) -> Option<i64> {
+fn micros_of_fraction(digits: &str) -> i64 {
+    let micros = digits.get(..digits.len().min(6)).unwrap_or("");
+    format!("{micros:0<6}").parse().unwrap_or(0)
+}
+
+fn number(text: &str) -> Result<i64, Mismatch> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|value| digits && *value <= max)
+    text.parse().ok().filter(|_| digits).ok_or(Mismatch::Form)
 }
 
 #[cfg(test)]
@@ -579,63 +527,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_intervals_add_up() {
-        let interval = |months, days, microseconds| CalendarInterval {
-            months,
-            days,
-            microseconds,
+    fn from_unit_to_unit_bounds_all_fields_but_the_first() {
+        assert_eq!(day_time_fields("1 2:03:04.5", &(0..=3)), Ok(93_784_500_000));
+        assert_eq!(day_time_fields("25:00", &(1..=2)), Ok(90_000_000_000));
+        let range = Mismatch::Range {
+            unit: "hour",
+            value: 25,
+            max: 23,
         };
-        assert_eq!(
-            parse_interval("10 minutes"),
-            Ok(interval(0, 0, 600_000_000))
-        );
-        assert_eq!(
-            parse_interval("interval 1 day -2 hours"),
-            Ok(interval(0, 1, -7_200_000_000))
-        );
-        assert_eq!(
-            parse_interval(" - 1 MONTH 2 weeks"),
-            Ok(interval(-1, 14, 0))
-        );
-        assert_eq!(parse_interval("-.5 second"), Ok(interval(0, 0, -500_000)));
-        assert_eq!(
-            parse_interval("1.000001999 seconds"),
-            Ok(interval(0, 0, 1_000_001))
-        );
-    }
-
-    #[test]
-    fn text_that_is_no_interval_says_why() {
-        let subclass = |text| parse_interval(text).unwrap_err().subclass;
-        assert_eq!(subclass(""), "INPUT_IS_EMPTY");
-        assert_eq!(subclass("interval"), "INPUT_IS_EMPTY");
-        assert_eq!(subclass("1"), "MISSING_UNIT");
-        assert_eq!(subclass("1 day -"), "MISSING_NUMBER");
-        assert_eq!(subclass("1day"), "INVALID_VALUE");
-        assert_eq!(subclass("day 1"), "UNRECOGNIZED_NUMBER");
-        assert_eq!(subclass("1 sec"), "INVALID_UNIT");
-        assert_eq!(subclass("1.5 days"), "INVALID_FRACTION");
-        assert_eq!(subclass("10000000000 days"), "ARITHMETIC_EXCEPTION");
+        assert_eq!(day_time_fields("1 25", &(0..=1)), Err(range));
+        assert_eq!(day_time_fields("1", &(0..=1)), Err(Mismatch::Form));
+        assert_eq!(year_to_month("1-11"), Ok(23));
+        assert_eq!(year_to_month("1-12"), Err(Mismatch::Months));
+        assert_eq!(year_to_month("1"), Err(Mismatch::Form));
     }
 
     #[test]
     fn an_interval_reads_back_from_its_text() {
         let written = "14 months 3 days 25 hours 61 minutes -1.5 seconds";
-        let interval = parse_interval(written).unwrap();
-        assert_eq!(parse_interval(&interval_text(&interval)), Ok(interval));
-    }
-
-    #[test]
-    fn from_unit_to_unit_bounds_all_fields_but_the_first() {
+        let interval = CalendarInterval::parse(written).unwrap();
         assert_eq!(
-            day_time_fields("1 2:03:04.5", &(0..=3)),
-            Some(93_784_500_000)
+            CalendarInterval::parse(&interval_text(&interval)),
+            Some(interval)
         );
-        assert_eq!(day_time_fields("25:00", &(1..=2)), Some(90_000_000_000));
-        assert_eq!(day_time_fields("1 25", &(0..=1)), None);
-        assert_eq!(day_time_fields("1:70", &(1..=2)), None);
-        assert_eq!(day_time_fields("1", &(0..=1)), None);
-        assert_eq!(year_to_month("1-11"), Some(23));
-        assert_eq!(year_to_month("1-12"), None);
     }
 }

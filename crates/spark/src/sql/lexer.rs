@@ -267,11 +267,11 @@ impl<'a> Lexer<'a> {
         if first == '`' {
             return Ok(self.quoted_identifier());
         }
-        if let Some((length, kind)) = number(rest) {
-            if length >= word_length(rest) {
-                self.position += length;
-                return Ok(Token::Number(kind));
-            }
+        if let Some((length, kind)) = number(rest)
+            && length >= word_length(rest)
+        {
+            self.position += length;
+            return Ok(Token::Number(kind));
         }
         if is_word_character(first) {
             return self.word();

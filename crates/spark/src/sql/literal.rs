@@ -4,12 +4,15 @@
 //! written. A number without suffix is an `int`, else a `bigint`, else a decimal; with a point a
 //! decimal of just its digits; with an exponent a `double`.
 
+use millstream_connectors::datetime::{
+    Zone, string_to_date, string_to_timestamp, string_to_timestamp_ntz,
+};
 use spark_connect_proto::expression::cast::EvalMode;
 use spark_connect_proto::expression::literal::{Decimal, LiteralType, Time};
 use spark_connect_proto::{Expression, data_type};
 
 use super::construct::{data_type, function, literal};
-use super::datetime::{self, Special};
+use super::datetime::{Special, parse_time};
 use super::error::{ParseError, ParseErrorKind};
 use super::function::cast;
 use super::lexer::{NumberKind, Token};
@@ -102,7 +105,7 @@ impl Parser<'_> {
         let precision = digits.max(scale);
         if precision > DECIMAL_PRECISION_MAX {
             let kind = ParseErrorKind::DecimalPrecision { precision };
-            return Err(ParseError::without_position(kind, self.text));
+            return Err(ParseError::without_text(kind, self.text));
         }
         let (precision, scale) = (i32::try_from(precision).ok(), i32::try_from(scale).ok());
         Ok(LiteralType::Decimal(Decimal {
@@ -121,20 +124,19 @@ impl Parser<'_> {
         self.advance();
         let value = self.expect_string()?;
         let parsed = match literal_type {
-            "DATE" => datetime::parse_date(&value)
+            "DATE" => string_to_date(value.as_bytes())
                 .map(|days| literal(LiteralType::Date(days)))
                 .or_else(|| Special::parse(&value, true).map(special_date)),
             "TIMESTAMP" | "TIMESTAMP_LTZ" => {
-                let zone = datetime::Zone::parse(&self.options.session_time_zone);
-                let zone = zone.unwrap_or_default();
-                datetime::parse_timestamp(&value, &zone)
+                let zone = Zone::parse(&self.options.session_time_zone).unwrap_or(Zone::UTC);
+                string_to_timestamp(value.as_bytes(), &zone)
                     .map(|micros| literal(LiteralType::Timestamp(micros)))
                     .or_else(|| Special::parse(&value, false).map(special_timestamp))
             }
-            "TIMESTAMP_NTZ" => datetime::parse_timestamp_ntz(&value)
+            "TIMESTAMP_NTZ" => string_to_timestamp_ntz(value.as_bytes(), true)
                 .map(|micros| literal(LiteralType::TimestampNtz(micros)))
                 .or_else(|| Special::parse(&value, false).map(special_timestamp_ntz)),
-            "TIME" => datetime::parse_time(&value).map(|(nano, precision)| {
+            "TIME" => parse_time(&value).map(|(nano, precision)| {
                 literal(LiteralType::Time(Time {
                     nano,
                     precision: Some(precision),

@@ -26,11 +26,13 @@
 //!
 //! [`lexer`] → [`parser`] (cursor, scopes, limits) → [`expression`], [`predicate`], [`primary`],
 //! [`function`], [`window`], [`literal`], [`datetime`], [`interval`], [`data_type`] for expressions
-//! and types; [`query`], [`select`](mod@select), [`relation`], [`command`] for statements;
+//! and types; [`query`], [`select`](mod@select), [`relation`], [`statement`], [`create`] for statements, which
+//! [`command`] lists;
 //! [`construct`] spells the nodes and [`error`] the errors.
 
 mod command;
 mod construct;
+mod create;
 mod data_type;
 mod datetime;
 mod error;
@@ -45,6 +47,7 @@ mod primary;
 mod query;
 mod relation;
 mod select;
+mod statement;
 mod window;
 
 #[cfg(test)]
@@ -57,7 +60,6 @@ use spark_connect_proto::{DataType, Expression, Relation, Sql};
 pub use command::{Command, CreateTable, ExplainMode, Insert, Listing, SetCommand, Statement};
 pub use construct::quote_parts;
 pub use error::{ParseError, ParseErrorKind};
-pub use interval::{InvalidInterval, parse_interval};
 
 use parser::Parser;
 
@@ -235,6 +237,9 @@ impl ParseOptions {
     pub fn parse_expression(&self, text: &str) -> Result<ParsedExpression, ParseError> {
         let mut parser = self.parser(text)?;
         let expression = parser.named_expression()?;
+        if parser.is_phrase(0, &["EXCEPT"]) {
+            return Err(parser.unsupported("* EXCEPT (…) in an expression"));
+        }
         parser.expect_end()?;
         Ok(ParsedExpression {
             expression,
@@ -247,7 +252,7 @@ impl ParseOptions {
     /// # Errors
     /// Text that is no statement, a statement that we do not run, parameters without value.
     pub fn parse_query(&self, text: &str) -> Result<Statement, ParseError> {
-        if let Some(set) = command::set_statement(text) {
+        if let Some(set) = statement::set_statement(text) {
             return set.map(|command| Statement::Command(Box::new(command)));
         }
         self.parser(text)?.single_statement()

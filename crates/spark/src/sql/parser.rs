@@ -9,21 +9,28 @@
 //! which build trees as deep as they are long: what would overflow the stack of whoever walks the
 //! tree is refused here.
 
+use std::collections::HashMap;
+
 use spark_connect_proto::{Expression, Relation};
 
 use super::ParseOptions;
 use super::error::{ParseError, ParseErrorKind};
 use super::lexer::{Lexeme, Symbol, Token, tokenize};
-use super::window::NamedWindow;
+use super::window::{NamedWindow, WindowClause};
 
 pub(super) type Parsed<T> = Result<T, ParseError>;
 
 /// Levels of nesting a statement may have.
-pub(super) const DEPTH_MAX: usize = 128;
+pub(super) const DEPTH_MAX: usize = 256;
 
 /// Operators that may be chained in one statement, counted after the first few of each chain.
-const CHAINED_MAX: usize = 2_000;
+const CHAINED_MAX: usize = 1_000;
 const CHAINED_FREE: usize = 16;
+
+/// A level of nesting takes some tens of kilobytes of stack in an unoptimised build: with less than
+/// this left, the parser goes on with a new piece.
+const STACK_RED_ZONE_BYTES: usize = 256 << 10;
+const STACK_PIECE_BYTES: usize = 4 << 20;
 
 /// A name bound by `WITH`, and the relation that takes its place.
 pub(super) struct CommonTable {
@@ -38,6 +45,8 @@ pub(super) struct Parser<'a> {
     pub text: &'a str,
     pub options: &'a ParseOptions,
     lexemes: Vec<Lexeme>,
+    /// For each opening parenthesis, the token that closes it; see [`Parser::matching`].
+    closers: HashMap<usize, usize>,
     position: usize,
     depth: usize,
     chained: usize,
@@ -49,6 +58,8 @@ pub(super) struct Parser<'a> {
     pub copied: usize,
     /// Windows named by the `WINDOW` clauses in scope, innermost last.
     pub named_windows: Vec<NamedWindow>,
+    /// Every `WINDOW` clause read so far.
+    pub window_clauses: Vec<WindowClause>,
     /// Relations of the subquery expressions met so far, each with its plan id.
     pub subqueries: Vec<Relation>,
     /// Whether the text is a type or a schema and nothing else.
@@ -57,10 +68,12 @@ pub(super) struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     pub fn new(text: &'a str, options: &'a ParseOptions) -> Parsed<Self> {
+        let lexemes = tokenize(text)?;
         Ok(Self {
             text,
             options,
-            lexemes: tokenize(text)?,
+            closers: closers(&lexemes),
+            lexemes,
             position: 0,
             depth: 0,
             chained: 0,
@@ -68,6 +81,7 @@ impl<'a> Parser<'a> {
             common_tables: Vec::new(),
             copied: 0,
             named_windows: Vec::new(),
+            window_clauses: Vec::new(),
             subqueries: Vec::new(),
             types_only: false,
         })
@@ -138,6 +152,15 @@ impl<'a> Parser<'a> {
             (Some(left), Some(right)) => left.end == right.start,
             _ => false,
         }
+    }
+
+    /// How far the token is that closes the parenthesis `ahead` tokens from here; the end of the
+    /// text if nothing does.
+    pub fn matching(&self, ahead: usize) -> usize {
+        let closer = self.closers.get(&(self.position + ahead)).copied();
+        closer
+            .unwrap_or(self.lexemes.len())
+            .saturating_sub(self.position)
     }
 
     /// Index of the token here; see [`Parser::rewind`].
@@ -259,13 +282,17 @@ impl<'a> Parser<'a> {
         if *self.token(0) == Token::End {
             return Ok(());
         }
-        let extra = *self.token(1) == Token::End;
-        let hint = if extra {
-            format!(": extra input {}", self.found())
+        let only = *self.token(1) == Token::End;
+        Err(if only {
+            self.extra_input()
         } else {
-            String::new()
-        };
-        Err(self.syntax_error_with_hint(hint))
+            self.syntax_error()
+        })
+    }
+
+    /// The token here is one too many.
+    pub fn extra_input(&self) -> ParseError {
+        self.syntax_error_with_hint(format!(": extra input {}", self.found()))
     }
 
     /// A name, quoted or not; any keyword will do.
@@ -296,9 +323,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A string if one is there.
-    pub fn eat_string(&mut self) -> Option<String> {
-        self.expect_string().ok()
+    /// One string literal if one is there, without what it may be adjacent to.
+    pub fn eat_one_string(&mut self) -> Option<String> {
+        let Token::String(value) = self.token(0) else {
+            return None;
+        };
+        let value = value.clone();
+        self.advance();
+        Some(value)
     }
 
     /// `(name, …)`.
@@ -330,7 +362,8 @@ impl<'a> Parser<'a> {
             return Err(self.error_here(ParseErrorKind::TooComplex { limit: DEPTH_MAX }));
         }
         self.depth += 1;
-        let result = inner(self);
+        let grown = || inner(self);
+        let result = stacker::maybe_grow(STACK_RED_ZONE_BYTES, STACK_PIECE_BYTES, grown);
         self.depth -= 1;
         result
     }
@@ -405,10 +438,32 @@ impl<'a> Parser<'a> {
         ParseError::over(kind, self.text, start..self.offset_behind().max(start))
     }
 
+    /// An error about the text from a byte offset to the end of the statement.
+    pub fn error_over_rest(&self, start: usize, kind: ParseErrorKind) -> ParseError {
+        ParseError::over(kind, self.text, start..self.text.trim_end().len())
+    }
+
     /// Spark has the feature, Millstream does not.
     pub fn unsupported(&self, feature: impl Into<String>) -> ParseError {
         self.error_here(ParseErrorKind::Unsupported {
             feature: feature.into(),
         })
     }
+}
+
+fn closers(lexemes: &[Lexeme]) -> HashMap<usize, usize> {
+    let mut open = Vec::new();
+    let mut closers = HashMap::new();
+    for (index, lexeme) in lexemes.iter().enumerate() {
+        match lexeme.token {
+            Token::Symbol(Symbol::LeftParen) => open.push(index),
+            Token::Symbol(Symbol::RightParen) => {
+                if let Some(opener) = open.pop() {
+                    closers.insert(opener, index);
+                }
+            }
+            _ => {}
+        }
+    }
+    closers
 }

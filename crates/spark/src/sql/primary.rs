@@ -12,7 +12,7 @@ use super::Parameters;
 use super::construct::{function, literal, null};
 use super::error::ParseErrorKind;
 use super::lexer::{Symbol, Token};
-use super::parser::{Parsed, Parser};
+use super::parser::{DEPTH_MAX, Parsed, Parser};
 
 /// Functions that Spark lets you call without parentheses.
 const CURRENT_LIKE: &[&str] = &["CURRENT_DATE", "CURRENT_TIMESTAMP", "CURRENT_TIME"];
@@ -32,7 +32,7 @@ impl Parser<'_> {
             Token::Symbol(Symbol::Star) => self.star(),
             Token::Symbol(Symbol::LeftParen) => self.parenthesized(),
             Token::Symbol(Symbol::Question) => self.positional_parameter(),
-            Token::Symbol(Symbol::Colon) if self.is_name(1) => self.named_parameter(),
+            Token::Symbol(Symbol::Colon) => self.named_parameter(),
             Token::Quoted(_) => self.name_or_call(),
             Token::Word(word) => {
                 let keyword = word.to_ascii_uppercase();
@@ -59,7 +59,7 @@ impl Parser<'_> {
             "TRUE" if bare => self.constant(literal(LiteralType::Boolean(true))),
             "FALSE" if bare => self.constant(literal(LiteralType::Boolean(false))),
             "INTERVAL" if self.begins_interval() => self.interval_literal(),
-            "CASE" if !self.closes(1) && !self.is_name_before_operator() => self.case(),
+            "CASE" if self.begins_case() => self.case(),
             "EXISTS" if call && self.begins_query(2) => {
                 self.skip(2);
                 let subquery = self.subquery(SubqueryType::Exists, Vec::new())?;
@@ -82,6 +82,12 @@ impl Parser<'_> {
     fn constant(&mut self, value: Expression) -> Parsed<Expression> {
         self.advance();
         Ok(value)
+    }
+
+    /// `case when` alone is a column with an alias.
+    fn begins_case(&self) -> bool {
+        let alias = self.is_word(1, "WHEN") && self.closes(2);
+        !self.closes(1) && !alias && !self.is_name_before_operator()
     }
 
     /// `CASE [operand] WHEN … THEN … [ELSE …] END`, as the client's `when(…)`.
@@ -138,23 +144,27 @@ impl Parser<'_> {
     /// Whether a query begins `ahead` tokens from here. Parentheses around a query are part of it
     /// if what follows them goes on with a query: `((SELECT 1) + 2)` is arithmetic.
     pub fn begins_query(&self, ahead: usize) -> bool {
-        let word = match self.token(ahead) {
-            Token::Word(word) => word.to_ascii_uppercase(),
-            Token::Symbol(Symbol::LeftParen) => {
-                return self.begins_query(ahead + 1)
-                    && self.query_goes_on(self.matching(ahead) + 1);
+        let mut inner = ahead;
+        while self.is_symbol(inner, Symbol::LeftParen) {
+            inner += 1;
+            if inner - ahead > DEPTH_MAX {
+                return false;
             }
+        }
+        let word = match self.token(inner) {
+            Token::Word(word) => word.to_ascii_uppercase(),
             _ => return false,
         };
-        match word.as_str() {
+        let begins = match word.as_str() {
             "SELECT" | "VALUES" => {
-                let operator = self.is_symbol(ahead + 1, Symbol::Dot)
-                    || self.is_symbol(ahead + 1, Symbol::Equal);
-                !self.closes(ahead + 1) && !operator
+                let operator = self.is_symbol(inner + 1, Symbol::Dot)
+                    || self.is_symbol(inner + 1, Symbol::Equal);
+                !self.closes(inner + 1) && !operator
             }
-            "WITH" | "FROM" | "TABLE" => self.is_name(ahead + 1),
+            "WITH" | "FROM" | "TABLE" => self.is_name(inner + 1),
             _ => false,
-        }
+        };
+        begins && (ahead..inner).all(|opener| self.query_goes_on(self.matching(opener) + 1))
     }
 
     fn query_goes_on(&self, ahead: usize) -> bool {
@@ -173,23 +183,6 @@ impl Parser<'_> {
         self.is_symbol(ahead, Symbol::RightParen)
             || *self.token(ahead) == Token::End
             || self.is_any_word(ahead, WORDS)
-    }
-
-    /// Where the parenthesis `ahead` tokens from here is closed.
-    fn matching(&self, mut ahead: usize) -> usize {
-        let mut depth = 0usize;
-        loop {
-            match self.token(ahead) {
-                Token::Symbol(Symbol::LeftParen) => depth += 1,
-                Token::Symbol(Symbol::RightParen) => depth = depth.saturating_sub(1),
-                Token::End => return ahead,
-                _ => {}
-            }
-            if depth == 0 {
-                return ahead;
-            }
-            ahead += 1;
-        }
     }
 
     fn named_parameter(&mut self) -> Parsed<Expression> {

@@ -64,7 +64,7 @@ impl Parser<'_> {
                 .any(|name| name.eq_ignore_ascii_case(&table.name));
             if duplicate {
                 let names = format!("`{}`", table.name);
-                return Err(self.error_since(start, ParseErrorKind::DuplicateCte { names }));
+                return Err(self.error_over_rest(start, ParseErrorKind::DuplicateCte { names }));
             }
             names.push(table.name.clone());
             self.common_tables.push(table);
@@ -130,9 +130,6 @@ impl Parser<'_> {
             length += 1;
             self.chain(length)?;
             let is_all = self.set_quantifier();
-            if self.is_phrase(0, &["BY", "NAME"]) {
-                return Err(self.unsupported("UNION BY NAME in SQL"));
-            }
             let right = self.intersections()?;
             left = set_operation(left, right, set_op_type, is_all);
         }
@@ -174,7 +171,10 @@ impl Parser<'_> {
         }
         if self.is_word(0, "FROM") {
             self.advance();
-            let input = self.from_relations()?;
+            let input = self.relations_of_from()?;
+            if self.is_word(0, "INSERT") {
+                return Err(self.unsupported("FROM … INSERT"));
+            }
             let more = self.is_word(0, "SELECT");
             return if more {
                 self.select(Some(input))

@@ -48,7 +48,7 @@ const NOT_AN_ALIAS: &[&str] = &[
 
 impl Parser<'_> {
     /// The relations after `FROM` with the lateral views after them.
-    pub fn from_relations(&mut self) -> Parsed<Relation> {
+    pub fn relations_of_from(&mut self) -> Parsed<Relation> {
         let mut from = self.joined_relation()?;
         let mut length = 0;
         while self.eat_symbol(Symbol::Comma) {
@@ -174,7 +174,7 @@ impl Parser<'_> {
 
     fn relation_primary(&mut self) -> Parsed<Relation> {
         if self.is_symbol(0, Symbol::LeftParen) {
-            let is_query = self.begins_query(0);
+            let is_query = self.begins_query(1);
             return self.nested(|parser| {
                 parser.advance();
                 let inner = if is_query {
@@ -244,12 +244,13 @@ impl Parser<'_> {
             let start = self.offset();
             parts.push(self.expect_name()?);
             if self.is_symbol(0, Symbol::Minus) && self.touches_next(0) && self.is_name(1) {
+                let hyphen = self.offset();
                 while self.is_symbol(0, Symbol::Minus) && self.is_name(1) {
                     self.skip(2);
                 }
                 let identifier = self.source_since(start).to_owned();
                 let kind = ParseErrorKind::InvalidIdentifier { identifier };
-                return Err(super::ParseError::at(kind, self.text, start));
+                return Err(super::ParseError::at(kind, self.text, hyphen));
             }
             if !self.eat_symbol(Symbol::Dot) {
                 return Ok(parts);

@@ -60,7 +60,8 @@ struct Grouping {
 impl Parser<'_> {
     /// Whether the word here begins a clause rather than being an alias.
     pub fn begins_clause(&self) -> bool {
-        if self.is_phrase(0, &["DELAY", "OF"]) {
+        let transform = self.is_word(0, "USING") && matches!(self.token(1), Token::String(_));
+        if transform || self.is_phrase(0, &["DELAY", "OF"]) {
             return true;
         }
         if self.is_any_word(0, BY_CLAUSES) {
@@ -76,10 +77,13 @@ impl Parser<'_> {
         let distinct = self.select_quantifier();
         self.look_ahead_for_windows()?;
         let list = self.comma_separated(Self::select_item)?;
+        if self.is_word(0, "USING") && matches!(self.token(1), Token::String(_)) {
+            return Err(self.unsupported("SELECT TRANSFORM"));
+        }
         let mut input = from;
         if input.is_none() && self.is_word(0, "FROM") {
             self.advance();
-            input = Some(self.from_relations()?);
+            input = Some(self.relations_of_from()?);
         } else if let Some(relation) = input {
             input = Some(self.lateral_views(relation)?);
         }
@@ -373,6 +377,10 @@ impl Parser<'_> {
     }
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "almost every item is the large variant"
+)]
 enum SelectItem {
     Expression(Expression),
     StarExcept {

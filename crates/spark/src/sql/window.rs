@@ -16,7 +16,15 @@ use super::error::ParseErrorKind;
 use super::lexer::{Symbol, Token};
 use super::parser::{Parsed, Parser};
 
+/// A `WINDOW` clause that has been read: the tokens it takes and what it defines.
+pub(super) struct WindowClause {
+    start: usize,
+    end: usize,
+    windows: Vec<NamedWindow>,
+}
+
 /// A window and its name; its function is not set.
+#[derive(Clone)]
 pub(super) struct NamedWindow {
     name: String,
     window: Window,
@@ -158,9 +166,8 @@ impl Parser<'_> {
                 Token::Symbol(Symbol::RightParen) if depth == 0 => break,
                 Token::Symbol(Symbol::RightParen) => depth -= 1,
                 Token::Word(_) if depth == 0 && self.begins_window_clause() => {
-                    self.advance();
-                    let named = self.comma_separated(Self::named_window)?;
-                    self.named_windows.extend(named);
+                    let windows = self.window_clause()?;
+                    self.named_windows.extend(windows);
                     continue;
                 }
                 _ => {}
@@ -178,10 +185,32 @@ impl Parser<'_> {
     /// Passes over a `WINDOW` clause that [`Parser::look_ahead_for_windows`] has read.
     pub fn pass_window_clause(&mut self) -> Parsed<()> {
         if self.begins_window_clause() {
-            self.advance();
-            self.comma_separated(Self::named_window)?;
+            self.window_clause()?;
         }
         Ok(())
+    }
+
+    /// The windows of the clause here; each clause is read once.
+    fn window_clause(&mut self) -> Parsed<Vec<NamedWindow>> {
+        let start = self.position();
+        if let Some(known) = self
+            .window_clauses
+            .iter()
+            .find(|clause| clause.start == start)
+        {
+            let (end, windows) = (known.end, known.windows.clone());
+            self.rewind(end);
+            return Ok(windows);
+        }
+        self.advance();
+        let windows = self.comma_separated(Self::named_window)?;
+        let end = self.position();
+        self.window_clauses.push(WindowClause {
+            start,
+            end,
+            windows: windows.clone(),
+        });
+        Ok(windows)
     }
 
     fn named_window(&mut self) -> Parsed<NamedWindow> {
