@@ -1,7 +1,9 @@
 //! What can be typed.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+
+use super::CliError;
 
 /// Structured Streaming without the JVM.
 #[derive(Debug, Parser)]
@@ -91,19 +93,33 @@ pub struct SubmitArguments {
     /// Log at level INFO
     #[arg(short, long)]
     pub verbose: bool,
-    /// The program
-    #[arg(value_name = "APP")]
-    pub app: PathBuf,
-    /// Its arguments
+    /// The program and its arguments
     #[arg(
+        required = true,
         trailing_var_arg = true,
         allow_hyphen_values = true,
-        value_name = "ARGS"
+        value_names = ["APP", "ARGS"]
     )]
-    pub arguments: Vec<String>,
+    program: Vec<String>,
 }
 
 impl SubmitArguments {
+    /// The program. Options that are not known stand in its place.
+    pub fn app(&self) -> Result<&Path, CliError> {
+        match self.program.first() {
+            Some(option) if option.starts_with('-') => {
+                Err(CliError::Usage(format!("unknown option {option}, see millstream submit --help")))
+            }
+            Some(app) => Ok(Path::new(app)),
+            None => Err(CliError::Usage("no program is given".to_string())),
+        }
+    }
+
+    /// What the program is called with.
+    pub fn arguments(&self) -> &[String] {
+        self.program.get(1..).unwrap_or_default()
+    }
+
     /// The options that were given and change nothing, with the reason.
     pub fn without_effect(&self) -> Vec<(&'static str, &'static str)> {
         const NO_EXECUTORS: &str = "there are no executors, plans run in this process";
@@ -157,8 +173,14 @@ mod tests {
             "--conf", "a=1", "-c", "b=2", "app.py", "--conf", "c=3", "-x", "--", "y",
         ]);
         assert_eq!(arguments.engine.conf, ["a=1", "b=2"]);
-        assert_eq!(arguments.app, PathBuf::from("app.py"));
-        assert_eq!(arguments.arguments, ["--conf", "c=3", "-x", "--", "y"]);
+        assert_eq!(arguments.app().unwrap(), Path::new("app.py"));
+        assert_eq!(arguments.arguments(), ["--conf", "c=3", "-x", "--", "y"]);
+    }
+
+    #[test]
+    fn an_unknown_option_is_not_taken_for_the_program() {
+        let refusal = submit(&["--supervise", "app.py"]).app().unwrap_err().to_string();
+        assert!(refusal.contains("unknown option --supervise"), "{refusal}");
     }
 
     #[test]

@@ -79,8 +79,8 @@ impl Program {
         let python_path = std::env::var("PYTHONPATH").ok();
         let mut command = Command::new(python);
         command
-            .arg(&arguments.app)
-            .args(&arguments.arguments)
+            .arg(arguments.app()?)
+            .args(arguments.arguments())
             .env("SPARK_REMOTE", remote)
             .env("SPARK_HOME", shim.home())
             .env("SPARK_CONNECT_RELEASE_SESSION_ON_EXIT", "true")

@@ -197,6 +197,17 @@ class _Conf:
         return "\n".join("%s=%s" % pair for pair in sorted(self.getAll()))
 
 
+_PARALLELISM = "spark.default.parallelism"
+
+
+def _threads(master):
+    """The N of `local[N]`."""
+    number = master.partition("[")[2].partition("]")[0].partition(",")[0].strip()
+    if number.isdigit():
+        return int(number)
+    return os.cpu_count() or 1 if number == "*" else 1
+
+
 class _SparkContext:
     """The part of SparkContext that makes sense without one."""
 
@@ -223,7 +234,7 @@ class _SparkContext:
 
     @property
     def master(self):
-        return self._session.conf.get("spark.master", "local[*]")
+        return getattr(self._session, "_master", None) or self._session.conf.get("spark.master", "local[*]")
 
     @property
     def pythonVer(self):
@@ -231,8 +242,7 @@ class _SparkContext:
 
     @property
     def defaultParallelism(self):
-        cores = self.master.partition("[")[2].partition("]")[0].partition(",")[0]
-        return int(cores) if cores.isdigit() else os.cpu_count() or 1
+        return int(self._session.conf.get(_PARALLELISM, None) or _threads(self.master))
 
     @property
     def uiWebUrl(self):
@@ -282,6 +292,19 @@ def _patch_builder(module):
 
 
 def _patch_session(module):
+    builder = module.SparkSession.Builder
+    apply_options = builder._apply_options
+
+    def apply_options_and_master(self, session):
+        """The client drops the master; here it says into how many partitions queries are cut."""
+        apply_options(self, session)
+        master = self._options.get("spark.master")
+        if master is not None and getattr(session, "_master", None) != master:
+            session._master = master
+            if master.startswith("local") and session.conf.get(_PARALLELISM, None) is None:
+                session.conf.set(_PARALLELISM, str(_threads(master)))
+
+    builder._apply_options = apply_options_and_master
     module.SparkSession._jvm = property(lambda self: _JavaName())
     module.SparkSession.sparkContext = property(_SparkContext)
 

@@ -17,7 +17,8 @@ use super::{
 
 /// Runs the program; its exit code.
 pub fn run(arguments: SubmitArguments) -> Result<u8, CliError> {
-    child::check(&arguments.app)?;
+    let app = arguments.app()?;
+    child::check(app)?;
     if arguments
         .deploy_mode
         .as_deref()
@@ -33,7 +34,7 @@ pub fn run(arguments: SubmitArguments) -> Result<u8, CliError> {
     let name = arguments
         .name
         .clone()
-        .or_else(|| Some(arguments.app.file_name()?.to_str()?.to_string()));
+        .or_else(|| Some(app.file_name()?.to_str()?.to_string()));
     let mut extra: Vec<_> = name
         .map(|name| ("spark.app.name", name))
         .into_iter()
