@@ -300,6 +300,14 @@ pub enum ConnectorError {
         /// Names there are.
         columns: String,
     },
+    /// A partition column that the rows of a batch query do not have.
+    #[error("Partition column `{column}` not found in schema {schema}.")]
+    PartitionColumnNotInSchema {
+        /// Name as given.
+        column: String,
+        /// The columns there are, as Spark prints a schema.
+        schema: String,
+    },
     /// A partition column whose values cannot name a directory.
     #[error("Cannot use \"{data_type}\" for partition column.")]
     PartitionColumnType {
@@ -438,6 +446,7 @@ impl ConnectorError {
             Self::PartitionValue { .. } => "INVALID_PARTITION_VALUE",
             Self::AllPartitionColumns => "ALL_PARTITION_COLUMNS_NOT_ALLOWED",
             Self::PartitionColumnNotFound { .. } => "_LEGACY_ERROR_TEMP_1196",
+            Self::PartitionColumnNotInSchema { .. } => "_LEGACY_ERROR_TEMP_1155",
             Self::PartitionColumnType { .. } => "INVALID_PARTITION_COLUMN_DATA_TYPE",
             Self::QueryNameRequired => "_LEGACY_ERROR_TEMP_1194",
             Self::RateTimestamps { .. } => {
@@ -511,6 +520,9 @@ impl ConnectorError {
                 ("columnName", column.clone()),
                 ("validColumnNames", columns.clone()),
             ],
+            Self::PartitionColumnNotInSchema { column, schema } => {
+                vec![("col", column.clone()), ("schemaCatalog", schema.clone())]
+            }
             Self::PartitionColumnType { data_type } => vec![("type", format!("\"{data_type}\""))],
             Self::RampUp {
                 rows_per_second,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use millstream_engine::{plan::OutputMode, sink::Sink, source::SourceDefinition};
+use millstream_engine::{plan::OutputMode, sink::Sink, source::SourceDefinition, time::ClockRef};
 
 use crate::{
     console::{ConsoleOptions, ConsoleOutput, ConsoleSink, TableText},
     error::ConnectorError,
+    file::{FileDefinition, FileSink},
     memory::{MemorySink, MemoryTables},
     noop::NoopSink,
     options::Options,
@@ -53,6 +54,8 @@ pub struct SinkRequest {
     pub memory_tables: MemoryTables,
     /// Where the console sink prints.
     pub console: ConsoleOutput,
+    /// The time, for the retention of file sinks.
+    pub clock: ClockRef,
 }
 
 /// What a format can do.
@@ -200,7 +203,7 @@ pub async fn source(request: &SourceRequest) -> Result<Arc<dyn SourceDefinition>
             });
         }
         Format::Console | Format::Noop => return Err(refused()),
-        Format::File(_) => return Err(refused()),
+        Format::File(_) => Arc::new(FileDefinition::resolve(request).await?),
     })
 }
 
@@ -249,6 +252,7 @@ pub async fn sink(format: &str, request: &SinkRequest) -> Result<Arc<dyn Sink>, 
                 .create(name, Arc::clone(&request.schema));
             Arc::new(MemorySink::new(table))
         }
+        Format::File(_) => Arc::new(FileSink::new(format, request)?),
         _ => Arc::new(NoopSink),
     })
 }
