@@ -44,17 +44,6 @@ impl Parser<'_> {
         } else {
             digits.to_owned()
         };
-        let out_of_range = |type_name, min: &str, max: &str| {
-            self.error_since(
-                start,
-                ParseErrorKind::NumericLiteralRange {
-                    raw: text.clone(),
-                    type_name,
-                    min: min.to_owned(),
-                    max: max.to_owned(),
-                },
-            )
-        };
         let value = match kind {
             NumberKind::Integer => match (text.parse::<i32>(), text.parse::<i64>()) {
                 (Ok(value), _) => LiteralType::Integer(value),
@@ -62,35 +51,16 @@ impl Parser<'_> {
                 _ => self.decimal(&text)?,
             },
             NumberKind::Decimal | NumberKind::BigDecimal => self.decimal(&text)?,
-            NumberKind::TinyInt => match text.parse::<i8>() {
-                Ok(value) => LiteralType::Byte(value.into()),
-                Err(_) => return Err(out_of_range("tinyint", "-128", "127")),
-            },
-            NumberKind::SmallInt => match text.parse::<i16>() {
-                Ok(value) => LiteralType::Short(value.into()),
-                Err(_) => return Err(out_of_range("smallint", "-32768", "32767")),
-            },
-            NumberKind::BigInt => match text.parse::<i64>() {
-                Ok(value) => LiteralType::Long(value),
-                Err(_) => {
-                    let (min, max) = (i64::MIN.to_string(), i64::MAX.to_string());
-                    return Err(out_of_range("bigint", &min, &max));
-                }
-            },
-            NumberKind::Float => match text.parse::<f32>() {
-                Ok(value) if value.is_finite() => LiteralType::Float(value),
-                _ => {
-                    let max = "3.4028234663852886E+38";
-                    return Err(out_of_range("float", &format!("-{max}"), max));
-                }
-            },
-            NumberKind::Double | NumberKind::Exponent => match text.parse::<f64>() {
-                Ok(value) if value.is_finite() => LiteralType::Double(value),
-                _ => {
-                    let max = "1.7976931348623157E+308";
-                    return Err(out_of_range("double", &format!("-{max}"), max));
-                }
-            },
+            sized => sized_number(sized, &text).map_err(|(type_name, min, max)| {
+                let raw = text.clone();
+                let kind = ParseErrorKind::NumericLiteralRange {
+                    raw,
+                    type_name,
+                    min,
+                    max,
+                };
+                self.error_since(start, kind)
+            })?,
         };
         Ok(literal(value))
     }
@@ -159,6 +129,36 @@ impl Parser<'_> {
                 },
             )
         })
+    }
+}
+
+/// The value of a number whose type is fixed, or that type's name and bounds.
+fn sized_number(
+    kind: NumberKind,
+    text: &str,
+) -> Result<LiteralType, (&'static str, String, String)> {
+    let symmetric = |type_name, max: &str| (type_name, format!("-{max}"), max.to_owned());
+    match kind {
+        NumberKind::TinyInt => text
+            .parse()
+            .map(|value: i8| LiteralType::Byte(value.into()))
+            .map_err(|_| ("tinyint", i8::MIN.to_string(), i8::MAX.to_string())),
+        NumberKind::SmallInt => text
+            .parse()
+            .map(|value: i16| LiteralType::Short(value.into()))
+            .map_err(|_| ("smallint", i16::MIN.to_string(), i16::MAX.to_string())),
+        NumberKind::BigInt | NumberKind::Integer => text
+            .parse()
+            .map(LiteralType::Long)
+            .map_err(|_| ("bigint", i64::MIN.to_string(), i64::MAX.to_string())),
+        NumberKind::Float => match text.parse::<f32>() {
+            Ok(value) if value.is_finite() => Ok(LiteralType::Float(value)),
+            _ => Err(symmetric("float", "3.4028234663852886E+38")),
+        },
+        _ => match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(LiteralType::Double(value)),
+            _ => Err(symmetric("double", "1.7976931348623157E+308")),
+        },
     }
 }
 

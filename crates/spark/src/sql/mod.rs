@@ -15,20 +15,23 @@
 //!
 //! # What the resolver meets that no client sends
 //!
-//! - `Aggregate` of group type `UNSPECIFIED`: SQL's `GROUP BY`, see [`mod@select`](self).
-//!   Its output is `aggregate_expressions` alone; its keys may be ordinals, aliases or `ALL`.
+//! - `Aggregate` of group type `UNSPECIFIED`: SQL's `GROUP BY`. Its output is
+//!   `aggregate_expressions` alone; its keys may be ordinals, aliases or `ALL`; see `select.rs`.
 //! - `UnresolvedFunction` with `is_internal`: the constructs in [`internal_function`].
 //! - `Project` without input: one row. Without expressions, too, it is one row of no columns.
 //! - `WithRelations` around a whole statement, whose references have negative plan ids.
+//! - `LateralJoin` with a table-valued function on its right, for `LATERAL VIEW`.
 //! - Literals of intervals carry `data_type`, which tells `DAY TO SECOND` from `MINUTE`.
+//!
+//! `current_date` and its like without parentheses are columns here: Spark calls the function only
+//! if there is no column of that name.
 //!
 //! # Parts
 //!
-//! [`lexer`] → [`parser`] (cursor, scopes, limits) → [`expression`], [`predicate`], [`primary`],
-//! [`function`], [`window`], [`literal`], [`datetime`], [`interval`], [`data_type`] for expressions
-//! and types; [`query`], [`select`](mod@select), [`relation`], [`statement`], [`create`] for statements, which
-//! [`command`] lists;
-//! [`construct`] spells the nodes and [`error`] the errors.
+//! `lexer` → `parser` (cursor, scopes, limits) → `expression`, `predicate`, `primary`, `function`,
+//! `window`, `literal`, `datetime`, `interval`, `data_type` for expressions and types; `query`,
+//! `select`, `relation`, `statement`, `create` for statements, which `command` lists; `construct`
+//! spells the nodes and `error` the errors.
 
 mod command;
 mod construct;

@@ -14,9 +14,6 @@ use super::error::ParseErrorKind;
 use super::lexer::{Symbol, Token};
 use super::parser::{DEPTH_MAX, Parsed, Parser};
 
-/// Functions that Spark lets you call without parentheses.
-const CURRENT_LIKE: &[&str] = &["CURRENT_DATE", "CURRENT_TIMESTAMP", "CURRENT_TIME"];
-
 impl Parser<'_> {
     pub fn primary(&mut self) -> Parsed<Expression> {
         match self.token(0) {
@@ -68,10 +65,6 @@ impl Parser<'_> {
             }
             "CAST" if call => self.cast_call(EvalMode::Unspecified),
             "TRY_CAST" if call => self.cast_call(EvalMode::Try),
-            _ if bare && CURRENT_LIKE.contains(&keyword) => {
-                let name = self.expect_name()?;
-                Ok(function(name, Vec::new()))
-            }
             _ => match self.special_call(keyword)? {
                 Some(special) => Ok(special),
                 None => self.name_or_call(),
@@ -185,29 +178,30 @@ impl Parser<'_> {
             || self.is_any_word(ahead, WORDS)
     }
 
+    /// `:name`.
     fn named_parameter(&mut self) -> Parsed<Expression> {
+        let start = self.offset();
         self.advance();
         let name = self.expect_name()?;
         let bound = match &self.options.parameters {
             Parameters::Named(arguments) => arguments.get(&name).cloned(),
             _ => None,
         };
-        bound.ok_or_else(|| self.unbound(name))
+        bound.ok_or_else(|| self.error_since(start, ParseErrorKind::UnboundParameter { name }))
     }
 
     /// `?`, bound by its place in the text.
     fn positional_parameter(&mut self) -> Parsed<Expression> {
-        let (at, index) = (self.offset(), self.count_before(Symbol::Question));
+        let (start, index) = (self.offset(), self.count_before(Symbol::Question));
         self.advance();
         let bound = match &self.options.parameters {
             Parameters::Positional(arguments) => arguments.get(index).cloned(),
             _ => None,
         };
-        bound.ok_or_else(|| self.unbound(format!("_{at}")))
-    }
-
-    fn unbound(&self, name: String) -> super::ParseError {
-        let start = self.offset_behind().saturating_sub(1);
-        self.error_since(start, ParseErrorKind::UnboundParameter { name })
+        bound.ok_or_else(|| {
+            // Spark names a positional parameter after its place.
+            let name = format!("_{start}");
+            self.error_since(start, ParseErrorKind::UnboundParameter { name })
+        })
     }
 }
