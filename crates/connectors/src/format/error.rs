@@ -157,8 +157,8 @@ pub enum FormatError {
     ReadFile {
         /// The file.
         path: String,
-        /// What happened.
-        source: Box<FormatError>,
+        /// What happened: a [`FormatError`].
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -179,6 +179,14 @@ impl FormatError {
                 path: path.to_owned(),
                 source: Box::new(source),
             },
+        }
+    }
+
+    /// What happened while a file was read.
+    pub fn cause(&self) -> Option<&Self> {
+        match self {
+            Self::ReadFile { source, .. } => source.downcast_ref(),
+            _ => None,
         }
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct Lines {
     /// End of the complete lines.
     end: usize,
     ended: bool,
+    /// Whether the start of the file, where a byte order mark may be, is still to come.
+    at_start: bool,
 }
 
 impl Lines {
@@ -73,6 +75,7 @@ impl Lines {
             start: 0,
             end: 0,
             ended: false,
+            at_start: true,
         }
     }
 
@@ -105,9 +108,17 @@ impl Lines {
             self.buffer.drain(..self.start);
             self.start = 0;
             self.ended = !self.chunks.next(&mut self.buffer).await?;
+            if self.at_start && (self.buffer.len() >= 3 || self.ended) {
+                self.at_start = false;
+                self.start = if self.buffer.starts_with(b"\xef\xbb\xbf") {
+                    3
+                } else {
+                    0
+                };
+            }
             self.end = match self.ended {
                 true => self.buffer.len(),
-                false => self.separator.complete(&self.buffer),
+                false => self.separator.complete(&self.buffer).max(self.start),
             };
         }
         Ok(true)

@@ -30,6 +30,7 @@ use object_store::{ObjectStore, path::Path};
 
 use crate::datetime::Zone;
 
+pub mod csv;
 pub mod json;
 pub mod spark_type;
 pub mod text;
@@ -59,6 +60,7 @@ pub fn file_format(
     settings: &FormatSettings,
 ) -> Result<Arc<dyn FileFormat>, FormatError> {
     Ok(match name.to_ascii_lowercase().as_str() {
+        "csv" => Arc::new(csv::CsvFormat::new(options, settings)?),
         "json" => Arc::new(json::JsonFormat::new(options, settings)?),
         "text" => Arc::new(text::TextFormat::new(options, settings)?),
         _ => {

@@ -1,6 +1,6 @@
 //! How a reader or writer turns dates and timestamps to text and back, decided once from its options.
 use crate::datetime::{
-    JavaPattern, Zone, string_to_date, string_to_timestamp, string_to_timestamp_ntz,
+    JavaPattern, PatternError, Zone, string_to_date, string_to_timestamp, string_to_timestamp_ntz,
 };
 
 use super::{FormatError, FormatSettings, Options, TimeParserPolicy};
@@ -15,6 +15,8 @@ pub(crate) struct TemporalReader {
     /// Whether a text the pattern cannot read is tried as `CAST` would.
     timestamp_fallback: bool,
     date_fallback: bool,
+    /// What is wrong with a pattern; a writer may accept what a reader refuses.
+    error: Option<PatternError>,
 }
 
 impl TemporalReader {
@@ -30,24 +32,35 @@ impl TemporalReader {
                 feature: "spark.sql.legacy.timeParserPolicy=LEGACY".to_owned(),
             });
         }
-        let pattern = |text: Option<&str>| text.map(JavaPattern::for_parsing).transpose();
+        let mut error = None;
+        let mut pattern = |text: Option<&str>| {
+            let compiled = text.map(JavaPattern::for_parsing).transpose();
+            compiled.unwrap_or_else(|e| {
+                error.get_or_insert(e);
+                None
+            })
+        };
         let fallback = match options.get("enableDateTimeParsingFallback") {
             Some(_) => Some(options.flag("enableDateTimeParsingFallback", false)?),
             None => None,
         };
-        let timestamp = pattern(options.get("timestampFormat"))?;
-        let date = pattern(options.get("dateFormat"))?;
+        let timestamp = pattern(options.get("timestampFormat"));
+        let date = pattern(options.get("dateFormat").or(default_date));
+        let timestamp_ntz = pattern(options.get("timestampNTZFormat"));
         Ok(Self {
             zone: zone(options, settings)?,
-            timestamp_fallback: fallback.unwrap_or(timestamp.is_none()),
-            date_fallback: fallback.unwrap_or(date.is_none()),
+            timestamp_fallback: fallback.unwrap_or(options.get("timestampFormat").is_none()),
+            date_fallback: fallback.unwrap_or(options.get("dateFormat").is_none()),
             timestamp,
-            timestamp_ntz: pattern(options.get("timestampNTZFormat"))?,
-            date: match date {
-                Some(date) => Some(date),
-                None => pattern(default_date)?,
-            },
+            timestamp_ntz,
+            date,
+            error,
         })
+    }
+
+    /// Whether all patterns can be used.
+    pub(crate) fn check(&self) -> Result<(), FormatError> {
+        self.error.clone().map_or(Ok(()), |e| Err(e.into()))
     }
 
     /// Microseconds of a timestamp text.
@@ -167,28 +180,38 @@ const DEFAULT_TIMESTAMP: &str = "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXXXX]";
 #[derive(Debug, Clone)]
 pub(crate) struct TemporalWriter {
     zone: Zone,
-    timestamp: JavaPattern,
-    timestamp_ntz: JavaPattern,
-    date: JavaPattern,
+    timestamp: Result<JavaPattern, PatternError>,
+    timestamp_ntz: Result<JavaPattern, PatternError>,
+    date: Result<JavaPattern, PatternError>,
 }
 
 impl TemporalWriter {
     /// Reads the same options as [`TemporalReader::new`], with Spark's defaults for writing.
     pub(crate) fn new(options: &Options, settings: &FormatSettings) -> Result<Self, FormatError> {
-        let pattern = |name, default| {
-            JavaPattern::for_formatting(options.get(name).unwrap_or(default))
-                .map_err(FormatError::from)
-        };
+        let pattern =
+            |name, default| JavaPattern::for_formatting(options.get(name).unwrap_or(default));
         Ok(Self {
             zone: zone(options, settings)?,
-            timestamp: pattern("timestampFormat", DEFAULT_TIMESTAMP)?,
-            timestamp_ntz: pattern("timestampNTZFormat", "yyyy-MM-dd'T'HH:mm:ss[.SSS]")?,
-            date: pattern("dateFormat", "yyyy-MM-dd")?,
+            timestamp: pattern("timestampFormat", DEFAULT_TIMESTAMP),
+            timestamp_ntz: pattern("timestampNTZFormat", "yyyy-MM-dd'T'HH:mm:ss[.SSS]"),
+            date: pattern("dateFormat", "yyyy-MM-dd"),
         })
     }
 
+    /// Whether all patterns can be used.
+    pub(crate) fn check(&self) -> Result<(), FormatError> {
+        for pattern in [&self.timestamp, &self.timestamp_ntz, &self.date] {
+            pattern.as_ref().map_err(Clone::clone)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn push_timestamp(&self, micros: i64, out: &mut String) -> Result<(), FormatError> {
-        Ok(self.timestamp.format_timestamp(micros, &self.zone, out)?)
+        Ok(self
+            .timestamp
+            .as_ref()
+            .map_err(Clone::clone)?
+            .format_timestamp(micros, &self.zone, out)?)
     }
 
     pub(crate) fn push_timestamp_ntz(
@@ -196,11 +219,19 @@ impl TemporalWriter {
         micros: i64,
         out: &mut String,
     ) -> Result<(), FormatError> {
-        Ok(self.timestamp_ntz.format_timestamp_ntz(micros, out)?)
+        Ok(self
+            .timestamp_ntz
+            .as_ref()
+            .map_err(Clone::clone)?
+            .format_timestamp_ntz(micros, out)?)
     }
 
     pub(crate) fn push_date(&self, days: i32, out: &mut String) -> Result<(), FormatError> {
-        Ok(self.date.format_date(days, out)?)
+        Ok(self
+            .date
+            .as_ref()
+            .map_err(Clone::clone)?
+            .format_date(days, out)?)
     }
 }
 

@@ -264,12 +264,8 @@ fn infer_string(text: &[u8], options: &JsonOptions) -> Inferred {
     }
     let temporal = &options.temporal;
     if infer.timestamps {
-        if temporal.timestamp_ntz(text).is_some() {
-            return if infer.timestamp_ntz {
-                Inferred::TimestampNtz
-            } else {
-                Inferred::Timestamp
-            };
+        if infer.timestamp_ntz && temporal.timestamp_ntz(text).is_some() {
+            return Inferred::TimestampNtz;
         }
         if std::str::from_utf8(text).is_ok_and(|text| temporal.is_timestamp(text)) {
             return Inferred::Timestamp;

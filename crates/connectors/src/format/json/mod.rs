@@ -43,7 +43,7 @@ pub use rows::JsonRows;
 pub use write::JsonTexts;
 
 pub(crate) use infer::check_names;
-pub(crate) use options::{line_separator, sampling_ratio};
+pub(crate) use options::{check_ratio, line_separator};
 pub(crate) use records::corrupt_column;
 
 use self::{
@@ -127,6 +127,8 @@ impl FileFormat for JsonFormat {
                 format: "JSON".to_owned(),
             });
         }
+        self.read.temporal.check()?;
+        check_ratio(self.read.infer.sampling_ratio)?;
         let mut inference = Inference::new(&self.read);
         for file in files {
             self.infer_file(file, &mut inference)
@@ -162,6 +164,7 @@ impl FileFormat for JsonFormat {
         file: &FileRef,
         scan: &FormatScan,
     ) -> Result<SendableRecordBatchStream, FormatError> {
+        self.read.temporal.check()?;
         let schema = scan.output_schema()?;
         super::refuse_only_corrupt(
             &scan.data_schema,
@@ -198,6 +201,7 @@ impl FileFormat for JsonFormat {
         out: Box<dyn std::io::Write + Send>,
     ) -> Result<Box<dyn FormatWriter>, FormatError> {
         self.check_schema(&schema, Direction::Write)?;
+        self.write.temporal.check()?;
         let out = Compressor::new(self.write.codec, out)?;
         Ok(Box::new(JsonFile::new(self.write.clone(), out)?))
     }
@@ -282,4 +286,4 @@ impl JsonReader {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

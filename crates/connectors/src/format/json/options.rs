@@ -98,7 +98,7 @@ impl JsonOptions {
             case_sensitive: settings.case_sensitive,
             exact_strings: true,
             infer: InferOptions {
-                sampling_ratio: sampling_ratio(options)?,
+                sampling_ratio: options.number("samplingRatio", 1.0)?,
                 primitives_as_string: options.flag("primitivesAsString", false)?,
                 prefers_decimal: options.flag("prefersDecimal", false)?,
                 drop_field_if_all_null: options.flag("dropFieldIfAllNull", false)?,
@@ -158,10 +158,10 @@ pub(crate) fn line_separator(
     }
 }
 
-pub(crate) fn sampling_ratio(options: &Options) -> Result<f64, FormatError> {
-    let ratio = options.number("samplingRatio", 1.0)?;
+/// The share of records that inference looks at, between 0 and 1.
+pub(crate) fn check_ratio(ratio: f64) -> Result<(), FormatError> {
     if ratio > 0.0 {
-        return Ok(ratio);
+        return Ok(());
     }
     Err(FormatError::InvalidOption {
         option: "samplingRatio".to_owned(),

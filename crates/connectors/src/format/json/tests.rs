@@ -301,3 +301,165 @@ fn schemas_are_inferred_as_spark_infers_them() {
         failures.join("\n")
     );
 }
+
+/// Rows, or the error class, with some tiers switched off.
+fn by_tiers(
+    bytes: &[u8],
+    schema: &Arc<Schema>,
+    columns: &[&str],
+    mode: &str,
+    tiers: Tiers,
+) -> Result<Vec<String>, String> {
+    let (_guard, file) = file_of(bytes);
+    let options: Options = [("mode", mode)].into_iter().collect();
+    let format = JsonFormat::new(&options, &settings())
+        .unwrap()
+        .with_tiers(tiers);
+    let batches = read(&format, &file, Arc::clone(schema), Some(columns), 7)?;
+    Ok(printed(&batches, &settings()))
+}
+
+fn flat_schema() -> Arc<Schema> {
+    let json = r#"{"type":"struct","fields":[
+        {"name":"ad_id","type":"string","nullable":true},
+        {"name":"n","type":"long","nullable":true},
+        {"name":"small","type":"byte","nullable":true},
+        {"name":"price","type":"double","nullable":true},
+        {"name":"paid","type":"decimal(8,2)","nullable":true},
+        {"name":"ok","type":"boolean","nullable":true},
+        {"name":"at","type":"timestamp","nullable":true},
+        {"name":"day","type":"date","nullable":true},
+        {"name":"raw","type":"binary","nullable":true},
+        {"name":"_corrupt_record","type":"string","nullable":true}]}"#;
+    Arc::new(schema_from_json(&serde_json::from_str(json).unwrap()).unwrap())
+}
+
+/// Values that fit, that almost fit, and that are no JSON.
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        5 => "\"[a-z0-9-]{0,12}\"",
+        3 => "-?[0-9]{1,20}",
+        2 => "-?[0-9]{1,4}\\.[0-9]{1,4}(e-?[0-9]{1,2})?",
+        2 => proptest::sample::select(vec!["true", "false", "null", "{}", "[]", "[1,\"x\"]", "{\"k\":{\"j\":[]}}"])
+            .prop_map(str::to_owned),
+        1 => proptest::sample::select(vec![
+            "\"2020-01-02\"", "\"2020-01-02 03:04:05.678\"", "\"AQID\"", "\"\"", "\"NaN\"", "NaN", "-INF", "01", "1.", "tru",
+            "\"a\\\"b\"", "\"\\u00e9\"", "\"\\q\"", "\"é\"", "'x'", "\"a", "-0", "1e400", "{\"a\":tru}", "[1,", "\"a\tb\"", "\\",
+        ]).prop_map(str::to_owned),
+    ]
+}
+
+fn line() -> impl Strategy<Value = String> {
+    let name = proptest::sample::select(vec![
+        "ad_id", "n", "small", "price", "paid", "ok", "at", "day", "raw", "other", "user", "N",
+        "\\u006e",
+    ]);
+    let space = proptest::sample::select(vec!["", "", "", " ", "\t", " \u{b}"]);
+    let field = (name, value(), space)
+        .prop_map(|(name, value, space)| format!("{space}\"{name}\":{space}{value}"));
+    let tail = proptest::sample::select(vec!["}", "}", "}", "}", "", "} x", "} \"q\"", "]", ",}"]);
+    (proptest::collection::vec(field, 0..6), tail)
+        .prop_map(|(fields, tail)| format!("{{{}{tail}", fields.join(",")))
+}
+
+/// Lines, many of them alike, with a byte or two broken.
+fn document() -> impl Strategy<Value = Vec<u8>> {
+    let alike = (line(), 1_usize..5).prop_map(|(line, times)| vec![line; times]);
+    let breaks = proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..3);
+    (proptest::collection::vec(alike, 1..6), breaks).prop_map(|(lines, breaks)| {
+        let mut bytes = lines.concat().join("\n").into_bytes();
+        for (index, byte) in breaks {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes
+    })
+}
+
+const WANTED: [&[&str]; 4] = [
+    &[
+        "ad_id",
+        "n",
+        "small",
+        "price",
+        "paid",
+        "ok",
+        "at",
+        "day",
+        "raw",
+        "_corrupt_record",
+    ],
+    &["ad_id", "n"],
+    &["at", "_corrupt_record"],
+    &[],
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn all_tiers_give_the_same_rows(bytes in document(), wanted in 0..WANTED.len(), mode in 0..3_usize) {
+        let (schema, columns) = (flat_schema(), WANTED[wanted]);
+        let mode = ["PERMISSIVE", "DROPMALFORMED", "FAILFAST"][mode];
+        let general = by_tiers(&bytes, &schema, columns, mode, Tiers { layout: false, scan: false });
+        let scan = by_tiers(&bytes, &schema, columns, mode, Tiers { layout: false, scan: true });
+        let layout = by_tiers(&bytes, &schema, columns, mode, Tiers::ALL);
+        prop_assert_eq!(&scan, &general, "scan differs");
+        prop_assert_eq!(&layout, &general, "layout differs");
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = by_tiers(&bytes, &flat_schema(), WANTED[0], "PERMISSIVE", Tiers::ALL);
+        let (_guard, file) = file_of(&bytes);
+        let format = JsonFormat::new(&Options::new(), &settings()).unwrap();
+        let _ = futures::executor::block_on(format.infer_schema(&[file]));
+    }
+}
+
+#[test]
+fn a_layout_survives_values_of_other_lengths_and_gives_way_to_other_keys() {
+    let text = b"{\"n\":1,\"ad_id\":\"a\"}\n{\"n\":22,\"ad_id\":\"bcd\"}\n{\"ad_id\":\"x\",\"n\":3}\n{\"ad_id\":\"y\\\"\",\"n\":4}\n{\"ad_id\":\"z\"}";
+    let rows = by_tiers(
+        text,
+        &flat_schema(),
+        &["ad_id", "n"],
+        "FAILFAST",
+        Tiers::ALL,
+    )
+    .unwrap();
+    assert_eq!(
+        rows,
+        [
+            r#"{"ad_id":"a","n":1}"#,
+            r#"{"ad_id":"bcd","n":22}"#,
+            r#"{"ad_id":"x","n":3}"#,
+            r#"{"ad_id":"y\"","n":4}"#,
+            r#"{"ad_id":"z","n":null}"#,
+        ]
+    );
+}
+
+#[test]
+fn a_vanished_file_is_named() {
+    let (guard, file) = file_of(b"{}");
+    drop(guard);
+    let format = JsonFormat::new(&Options::new(), &settings()).unwrap();
+    let class = read(&format, &file, flat_schema(), Some(&["n"]), 7).unwrap_err();
+    assert_eq!(class, "FAILED_READ_FILE.FILE_NOT_EXIST");
+}
+
+#[test]
+fn a_malformed_record_fails_fast_with_sparks_classes() {
+    let answer = by_tiers(
+        b"{\"n\":1}\nbad",
+        &flat_schema(),
+        &["n"],
+        "FAILFAST",
+        Tiers::ALL,
+    );
+    assert_eq!(
+        answer.unwrap_err(),
+        "FAILED_READ_FILE.NO_HINT / MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION"
+    );
+}

@@ -32,9 +32,9 @@ impl JsonTexts {
     /// # Errors
     /// If an option's value is not allowed.
     pub fn new(options: &Options, settings: &FormatSettings) -> Result<Self, FormatError> {
-        Ok(Self {
-            options: JsonWriteOptions::new(options, settings)?,
-        })
+        let options = JsonWriteOptions::new(options, settings)?;
+        options.temporal.check()?;
+        Ok(Self { options })
     }
 
     /// The JSON text of every row; NULL rows stay NULL.
