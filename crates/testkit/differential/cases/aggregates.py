@@ -4,7 +4,11 @@ from pyspark.sql import functions as F
 
 from harness import case
 
-DATA = "select * from values ('a', 1, 1.5D, 10.25, true), ('a', 2, -2.5D, 0.75, false), ('a', null, null, null, null), ('b', 4, 8.0D, 3.50, true), ('b', 4, 8.0D, 3.50, true), ('c', null, null, null, null), (null, 7, 0.0D, 1.00, false) as t(k, i, d, m, b)"
+DATA = (
+    "select * from values ('a', 1, 1.5D, 10.25, true), ('a', 2, -2.5D, 0.75, false), ('a', null, null, "
+    "null, null), ('b', 4, 8.0D, 3.50, true), ('b', 4, 8.0D, 3.50, true), ('c', null, null, null, null), "
+    "(null, 7, 0.0D, 1.00, false) as t(k, i, d, m, b)"
+)
 
 
 def each(env, spark, expressions, source=DATA):

@@ -69,7 +69,10 @@ def invalid_text_not_ansi(spark, env):
 @case
 def numbers_to_everything(spark, env):
     df = spark.sql(
-        "select * from values (1, 1.9D, 2.567), (-1, -1.9D, -2.5), (0, 0.0D, 0.0), (300, 1e20D, 99999.5), (null, null, null), (65, cast('NaN' as double), 1.0) as t(i, d, m)"
+        (
+            "select * from values (1, 1.9D, 2.567), (-1, -1.9D, -2.5), (0, 0.0D, 0.0), (300, 1e20D, "
+            "99999.5), (null, null, null), (65, cast('NaN' as double), 1.0) as t(i, d, m)"
+        )
     )
     return {
         target: env.evaluate(df.where(keep), [f"try_cast({c} as {target})" for c in ("i", "d", "m")])
@@ -108,7 +111,11 @@ def numbers_to_text(spark, env):
 @case
 def times_to_everything(spark, env):
     df = spark.sql(
-        "select timestamp'2024-01-02 03:04:05.678901' as ts, date'2024-01-02' as d, timestamp_ntz'2024-01-02 03:04:05.678901' as n, timestamp'1969-12-31 23:59:59.5' as old, interval 1 day 2 hours 3.5 seconds as iv, interval 14 months as ym"
+        (
+            "select timestamp'2024-01-02 03:04:05.678901' as ts, date'2024-01-02' as d, "
+            "timestamp_ntz'2024-01-02 03:04:05.678901' as n, timestamp'1969-12-31 23:59:59.5' as old, "
+            "interval 1 day 2 hours 3.5 seconds as iv, interval 14 months as ym"
+        )
     )
     return env.evaluate(
         df, [
@@ -172,7 +179,10 @@ def nested_casts(spark, env):
 def implicit_conversions(spark, env):
     """Types that Spark finds for mixed operands, unions and branches."""
     df = spark.sql(
-        "select 1 as i, 2L as l, 1.5 as m, 2.5D as d, '3' as s, true as b, date'2024-01-02' as day, timestamp'2024-01-02 03:04:05' as ts"
+        (
+            "select 1 as i, 2L as l, 1.5 as m, 2.5D as d, '3' as s, true as b, date'2024-01-02' as day, "
+            "timestamp'2024-01-02 03:04:05' as ts"
+        )
     )
     return env.evaluate(
         df, [

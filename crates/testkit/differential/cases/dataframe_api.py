@@ -159,8 +159,10 @@ def creating_frames(spark, env):
 def on_streams(spark, env):
     """The same methods on a stream, all stateless, in one pipeline."""
     events = env.events("id int, name string, tags array<string>")
-    df = events.withColumn("tag", F.explode("tags")).drop("tags").na.fill("?").withColumnRenamed("name", "n").where("id > 0") \
-        .select("*", F.struct("id", "tag").alias("s")).withColumn("id", F.col("id").cast("long")).selectExpr("id", "n", "s.tag as t", "case when id % 2 = 0 then 'even' else 'odd' end as parity")
+    df = events.withColumn("tag", F.explode("tags")).drop("tags").na.fill("?") \
+        .withColumnRenamed("name", "n").where("id > 0") \
+        .select("*", F.struct("id", "tag").alias("s")).withColumn("id", F.col("id").cast("long")) \
+        .selectExpr("id", "n", "s.tag as t", "case when id % 2 = 0 then 'even' else 'odd' end as parity")
     both = df.union(df.where("id = 1"))
     return {
         "schema": env.schema(both),

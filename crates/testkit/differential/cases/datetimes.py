@@ -2,7 +2,11 @@
 
 from harness import case
 
-TIMES = "select cast(t as timestamp) as ts, cast(d as date) as d, t from values ('2024-02-29 13:04:05.678901', '2024-02-29'), ('1969-12-31 23:59:59.5', '1969-12-31'), ('2024-12-31 00:00:00', '2024-12-31'), (null, null) as v(t, d)"
+TIMES = (
+    "select cast(t as timestamp) as ts, cast(d as date) as d, t from values ('2024-02-29 13:04:05.678901', "
+    "'2024-02-29'), ('1969-12-31 23:59:59.5', '1969-12-31'), ('2024-12-31 00:00:00', '2024-12-31'), (null, "
+    "null) as v(t, d)"
+)
 
 
 @case

@@ -167,11 +167,17 @@ def csv_encoding_and_column_count(spark, env):
 def json_types(spark, env):
     lines = [
         '{"i":1,"d":1.5,"s":"x","b":true,"day":"2024-01-02","ts":"2024-01-02T03:04:05Z","m":1.10,"a":[1,2],"o":{"x":1},"mp":{"p":1}}',
-        '{"i":1.0,"d":1,"s":5,"b":"true","day":"2024-1-2","ts":"2024-01-02 03:04:05","m":"2.5","a":7,"o":"x","mp":[]}',
+        (
+            '{"i":1.0,"d":1,"s":5,"b":"true","day":"2024-1-2","ts":"2024-01-02 '
+            '03:04:05","m":"2.5","a":7,"o":"x","mp":[]}'
+        ),
         '{"i":"7","d":"NaN","s":{"k":[1]},"b":0,"day":19000,"ts":1700000000,"m":123456,"a":null,"o":{},"mp":null}',
         '{"I":5}', '{}'
     ]
-    schema = "i int, d double, s string, b boolean, day date, ts timestamp, m decimal(5,2), a array<int>, o struct<x:int>, mp map<string,int>"
+    schema = (
+        "i int, d double, s string, b boolean, day date, ts timestamp, m decimal(5,2), a array<int>, o "
+        "struct<x:int>, mp map<string,int>"
+    )
     return readings(
         env, "json", "\n".join(lines), schema, [{}, {"mode": "DROPMALFORMED"}, {"mode": "FAILFAST"}]
     )
@@ -220,7 +226,10 @@ def json_inference_options(spark, env):
 
 @case
 def json_leniency(spark, env):
-    content = "{'a':1}\n{a:2}\n{\"a\":03}\n{\"a\":4} // no\n/* c */{\"a\":5}\n{\"a\":\"\\q\"}\n{\"a\":NaN}\n{\"a\":+7}\n{\"a\":8,}\n[{\"a\":9},{\"a\":10}]\n"
+    content = (
+        "{'a':1}\n{a:2}\n{\"a\":03}\n{\"a\":4} // no\n/* c "
+        "*/{\"a\":5}\n{\"a\":\"\\q\"}\n{\"a\":NaN}\n{\"a\":+7}\n{\"a\":8,}\n[{\"a\":9},{\"a\":10}]\n"
+    )
     return readings(
         env, "json", content, "a string, _corrupt_record string", [
             {}, {
@@ -249,7 +258,10 @@ def json_multiline(spark, env):
 
 @case
 def json_corrupt_records(spark, env):
-    content = '{"id":1,"k":"a"}\n{"id":"x","k":"b"}\nnot json\n\n{"id":3\n{"id":4,"k":"d"} {"id":5}\n{"id":9999999999,"k":"e"}\n'
+    content = (
+        '{"id":1,"k":"a"}\n{"id":"x","k":"b"}\nnot json\n\n{"id":3\n{"id":4,"k":"d"} '
+        '{"id":5}\n{"id":9999999999,"k":"e"}\n'
+    )
     told = {"permissive": env.attempt(lambda: read(env, "json", content, "id int, k string"))}
     told["record kept"] = env.attempt(
         lambda: read(env, "json", content, "id int, k string, _corrupt_record string")
@@ -267,7 +279,10 @@ def json_corrupt_records(spark, env):
 
 @case
 def json_time_patterns_and_zone(spark, env):
-    content = '{"d":"02/01/2024","t":"02/01/2024 03:04"}\n{"d":"2024-01-02","t":"2024-01-02T03:04:05.123456789+01:00"}\n'
+    content = (
+        '{"d":"02/01/2024","t":"02/01/2024 '
+        '03:04"}\n{"d":"2024-01-02","t":"2024-01-02T03:04:05.123456789+01:00"}\n'
+    )
     schema = "d date, t timestamp"
     return readings(
         env, "json", content, schema, [

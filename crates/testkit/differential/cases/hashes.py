@@ -2,7 +2,12 @@
 
 from harness import case
 
-VALUES = "select 1 as i, 2L as l, cast(3 as smallint) as h, cast(4 as tinyint) as y, 1.5D as d, 2.5f as f, 'Spark' as s, '日本' as u, '' as e, true as b, X'010203' as bin, date'2024-01-02' as day, timestamp'2024-01-02 03:04:05' as ts, 12.34 as m, cast(1 as decimal(38,10)) as w, array(1, 2) as a, named_struct('x', 1, 'y', 'z') as st, cast(null as int) as n, -0.0D as z, double('NaN') as nan"
+VALUES = (
+    "select 1 as i, 2L as l, cast(3 as smallint) as h, cast(4 as tinyint) as y, 1.5D as d, 2.5f as f, "
+    "'Spark' as s, '日本' as u, '' as e, true as b, X'010203' as bin, date'2024-01-02' as day, "
+    "timestamp'2024-01-02 03:04:05' as ts, 12.34 as m, cast(1 as decimal(38,10)) as w, array(1, 2) as a, "
+    "named_struct('x', 1, 'y', 'z') as st, cast(null as int) as n, -0.0D as z, double('NaN') as nan"
+)
 COLUMNS = [
     "i", "l", "h", "y", "d", "f", "s", "u", "e", "b", "bin", "day", "ts", "m", "w", "a", "st", "n", "z",
     "nan", "i, l", "s, n, i", "n, n", "interval 1 day"

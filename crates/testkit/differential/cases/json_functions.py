@@ -137,7 +137,10 @@ def json_tuple_and_lengths(spark, env):
 @case
 def to_json(spark, env):
     df = spark.sql(
-        """select named_struct('a', 1, 'b', cast(null as string), 'c', array(1, null), 'd', map('k', 2.50), 'e', timestamp'2024-01-02 03:04:05.678', 'f', date'2024-01-02', 'g', 1.0D, 'h', 'q"\\\\/é\\n', 'i', X'0102', 'j', cast(1e21 as double), 'k', timestamp_ntz'2024-01-02 03:04:05') as s"""
+        """select named_struct('a', 1, 'b', cast(null as string), 'c', array(1, null), 'd', map('k', 2.50),
+            'e', timestamp'2024-01-02 03:04:05.678', 'f', date'2024-01-02', 'g', 1.0D,
+            'h', 'q"\\\\/é\\n', 'i', X'0102', 'j', cast(1e21 as double),
+            'k', timestamp_ntz'2024-01-02 03:04:05') as s"""
     )
     return env.evaluate(
         df, [
@@ -145,7 +148,10 @@ def to_json(spark, env):
             "to_json(s, map('timestampFormat', 'yyyy/MM/dd', 'dateFormat', 'dd.MM'))", "to_json(array(s.c))",
             "to_json(map('a', 1, 'b', null))", "to_json(array(1, 2))", "to_json(struct(s.a, s.c[0]))",
             "to_json(struct(*))", "to_json(s.a)", "to_json(map(1, 'x'))",
-            "to_json(named_struct('x', double('NaN'), 'y', double('inf'), 'z', 1e-7D, 'w', 100000000.0D, 'v', 0.1f, 'u', 1e10f))",
+            (
+                "to_json(named_struct('x', double('NaN'), 'y', double('inf'), 'z', 1e-7D, 'w', "
+                "100000000.0D, 'v', 0.1f, 'u', 1e10f))"
+            ),
             "to_json(named_struct())", "to_json(array())",
             "to_json(named_struct('p', map('x', named_struct('y', array(map('z', 1))))))",
             "to_json(s, map('pretty', 'true'))",

@@ -2,8 +2,12 @@
 
 from harness import case
 
-NUMBERS = "select * from values (7, 2L, 2.5D, cast(1.25 as decimal(5,2))), (-7, -3L, -0.5D, cast(-99.99 as decimal(5,2))), " \
-          "(0, 0L, 0.0D, cast(0 as decimal(5,2))), (null, null, null, null), (2147483647, 9223372036854775807L, 1e300D, cast(999.99 as decimal(5,2))) as t(i, l, d, m)"
+NUMBERS = (
+    "select * from values (7, 2L, 2.5D, cast(1.25 as decimal(5,2))), "
+    "(-7, -3L, -0.5D, cast(-99.99 as decimal(5,2))), (0, 0L, 0.0D, cast(0 as decimal(5,2))), "
+    "(null, null, null, null), (2147483647, 9223372036854775807L, 1e300D, cast(999.99 as decimal(5,2))) "
+    "as t(i, l, d, m)"
+)
 
 
 @case
@@ -61,7 +65,10 @@ def division_by_zero(spark, env):
 def rounding(spark, env):
     return env.evaluate(
         spark.sql(
-            "select * from values (2.5D, 2.345), (-2.5D, -2.345), (3.5D, 1.005), (0.15D, 99.995), (-0.4D, 0.000), (null, null) as t(d, m)"
+            (
+                "select * from values (2.5D, 2.345), (-2.5D, -2.345), (3.5D, 1.005), (0.15D, 99.995), "
+                "(-0.4D, 0.000), (null, null) as t(d, m)"
+            )
         ), [
             "round(d)", "round(d, 1)", "round(m, 2)", "round(m)", "bround(d)", "bround(m, 2)", "ceil(d)",
             "floor(d)", "ceil(m)", "floor(m)", "ceil(m, 1)", "floor(m, 1)", "rint(d)", "round(1234, -2)",
@@ -76,7 +83,10 @@ def functions_of_reals(spark, env):
     r = lambda e: f"round({e}, 12)"
     return env.evaluate(
         spark.sql(
-            "select * from values (0.5D), (-2.0D), (0.0D), (null), (cast('NaN' as double)), (cast('Infinity' as double)) as t(d)"
+            (
+                "select * from values (0.5D), (-2.0D), (0.0D), (null), (cast('NaN' as double)), "
+                "(cast('Infinity' as double)) as t(d)"
+            )
         ), [
             "sqrt(d)",
             r("exp(d)"),
@@ -127,7 +137,10 @@ def decimal_precision(spark, env):
     """Types of decimal results: digits of sums, products, quotients, and what is cut at 38."""
     return env.evaluate(
         spark.sql(
-            "select cast(123.45 as decimal(10,2)) as a, cast(6.789 as decimal(8,3)) as b, cast(99999999999999999999.123456 as decimal(38,18)) as w, 5 as i, 7L as l"
+            (
+                "select cast(123.45 as decimal(10,2)) as a, cast(6.789 as decimal(8,3)) as b, "
+                "cast(99999999999999999999.123456 as decimal(38,18)) as w, 5 as i, 7L as l"
+            )
         ), [
             "a + b", "a - b", "a * b", "a / b", "a % b", "a + i", "a * l", "a / i", "w + w", "w * w", "w / w",
             "w * a", "w / a", "1.0 / 3", "1 / 3.00", "2.5 + 1", "1.10 * 2.20", "a + 1.5D",

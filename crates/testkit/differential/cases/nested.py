@@ -122,7 +122,10 @@ def lateral_views(spark, env):
             "select id, k, v from t lateral view explode(m) as k, v order by id, k",
             "select id, p, x from t lateral view posexplode(w) as p, x order by 1, 2",
             "select id, k, v from t lateral view inline(r) order by 1, 2",
-            "select id, x, y from t lateral view explode(a) as x lateral view explode(w) as y where x = 3 order by 1, 2, 3",
+            (
+                "select id, x, y from t lateral view explode(a) as x lateral view explode(w) as y where x = "
+                "3 order by 1, 2, 3"
+            ),
             "select id, stack(2, id, 'a', 10, 'b') from t where id = 1", "select * from explode(array(1, 2))",
             "select id, z.col from t, lateral explode(a) z order by 1, 2", "select * from range(3)",
             "select explode(a) + 1 from t"

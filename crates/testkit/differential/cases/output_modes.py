@@ -238,8 +238,8 @@ def file_sink_takes_append_only(spark, env):
     df = plain(env).groupBy("k").count()
 
     def start(mode, fmt):
-        return df.writeStream.format(fmt).option("path", env.path(f"out-{fmt}")).option("checkpointLocation", env.path(f"chk-{fmt}-{mode}")) \
-            .outputMode(mode).start()
+        return df.writeStream.format(fmt).outputMode(mode).option("path", env.path(f"out-{fmt}")) \
+            .option("checkpointLocation", env.path(f"chk-{fmt}-{mode}")).start()
 
     return {
         f"{fmt} {mode}": env.error(lambda: start(mode, fmt))

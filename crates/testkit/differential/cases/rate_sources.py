@@ -51,7 +51,10 @@ def rate_shape(spark, env):
         ),
         "one millisecond apart": env.rows(
             spark.sql(
-                "select distinct d from (select unix_micros(timestamp) - lag(unix_micros(timestamp)) over (order by value) as d from r) where d is not null"
+                (
+                    "select distinct d from (select unix_micros(timestamp) - lag(unix_micros(timestamp)) "
+                    "over (order by value) as d from r) where d is not null"
+                )
             )
         ),
         "source": progress["sources"][0]["description"],

@@ -4,7 +4,13 @@ from pyspark.sql import functions as F
 
 from harness import case
 
-MIXED = "select * from values (1, 'short', 1.5D, date'2024-01-02', array(1, null), named_struct('x', 1, 'y', null), map('k', 2.5), true), (null, 'a text that is longer than twenty characters', null, null, null, null, null, null), (-3, 'tab\\tnew\\nline', double('NaN'), date'1999-12-31', array(), named_struct('x', 2, 'y', null), map(), false), (4, '日本', 1e20D, date'2024-01-02', array(5), named_struct('x', 3, 'y', null), map('a', null, 'b', 1.0), true) as t(i, s, d, day, a, st, m, b)"
+MIXED = (
+    "select * from values (1, 'short', 1.5D, date'2024-01-02', array(1, null), named_struct('x', 1, 'y', "
+    "null), map('k', 2.5), true), (null, 'a text that is longer than twenty characters', null, null, null, "
+    "null, null, null), (-3, 'tab\\tnew\\nline', double('NaN'), date'1999-12-31', array(), "
+    "named_struct('x', 2, 'y', null), map(), false), (4, '日本', 1e20D, date'2024-01-02', array(5), "
+    "named_struct('x', 3, 'y', null), map('a', null, 'b', 1.0), true) as t(i, s, d, day, a, st, m, b)"
+)
 
 
 @case
@@ -49,7 +55,10 @@ def print_schema(spark, env):
     df = spark.sql(MIXED)
     deep = spark.createDataFrame(
         [],
-        "a int not null, b struct<c: array<struct<d: map<string, int>>>>, e map<string, struct<f: int>>, g decimal(10,2) comment 'note', h timestamp_ntz, i interval day to second, j binary"
+        (
+            "a int not null, b struct<c: array<struct<d: map<string, int>>>>, e map<string, struct<f: "
+            "int>>, g decimal(10,2) comment 'note', h timestamp_ntz, i interval day to second, j binary"
+        )
     )
     return {
         "mixed": env.printed(df.printSchema),
@@ -102,7 +111,10 @@ def nullability(spark, env):
 @case
 def generated_column_names(spark, env):
     df = spark.sql(
-        "select 1 as a, 'x' as s, array(1) as arr, named_struct('f', 1) as st, date'2024-01-02' as d, map('k', 1) as m"
+        (
+            "select 1 as a, 'x' as s, array(1) as arr, named_struct('f', 1) as st, date'2024-01-02' as d, "
+            "map('k', 1) as m"
+        )
     )
     expressions = [
         "a + 1", "-a", "a * (a + 2)", "a = 1", "not a = 1", "a > 0 and a < 2", "a is null", "upper(s)",

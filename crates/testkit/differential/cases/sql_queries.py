@@ -2,7 +2,11 @@
 
 from harness import case
 
-SALES = "create or replace temp view sales as select * from values (1, 'n', 'a', 10.0D, date'2024-01-01'), (2, 'n', 'b', 20.0D, date'2024-01-02'), (3, 's', 'a', 5.0D, date'2024-01-03'), (4, 's', null, null, null), (5, 'w', 'c', 20.0D, date'2024-01-02') as t(id, region, item, price, day)"
+SALES = (
+    "create or replace temp view sales as select * from values (1, 'n', 'a', 10.0D, date'2024-01-01'), (2, "
+    "'n', 'b', 20.0D, date'2024-01-02'), (3, 's', 'a', 5.0D, date'2024-01-03'), (4, 's', null, null, null), "
+    "(5, 'w', 'c', 20.0D, date'2024-01-02') as t(id, region, item, price, day)"
+)
 
 
 @case
@@ -13,7 +17,10 @@ def select_clauses(spark, env):
             "select 1 as one, 'x' y, null n",
             "select * from sales where price > 5 and region != 'w' order by id",
             "select distinct region from sales order by region desc",
-            "select region r, sum(price) total from sales group by region having sum(price) > 5 order by total desc, r",
+            (
+                "select region r, sum(price) total from sales group by region having sum(price) > 5 order "
+                "by total desc, r"
+            ),
             "select region, item, count(*) from sales group by 1, 2 order by all",
             "select item from sales order by item", "select item from sales order by item desc",
             "select item from sales order by item nulls last",
@@ -25,7 +32,10 @@ def select_clauses(spark, env):
             "select `id` as `odd name` from sales where id = 1",
             "select id from sales where item like 'a%' or item is null order by id",
             "select id from sales where day between '2024-01-01' and '2024-01-02' order by id",
-            "select case when price is null then 'none' when price >= 20 then 'high' else 'low' end c, count(*) from sales group by all order by c",
+            (
+                "select case when price is null then 'none' when price >= 20 then 'high' else 'low' end c, "
+                "count(*) from sales group by all order by c"
+            ),
             "select * except (day, price) from sales where id = 1",
             "select count(*) filter (where price > 5), count(distinct region) from sales",
             "select max(id) from sales where false",
@@ -41,7 +51,10 @@ def subqueries_and_ctes(spark, env):
     spark.sql(SALES)
     return env.queries(
         [
-            "with r as (select region, sum(price) s from sales group by region) select * from r where s > 6 order by region",
+            (
+                "with r as (select region, sum(price) s from sales group by region) select * from r where s "
+                "> 6 order by region"
+            ),
             "with a as (select 1 x), b as (select x + 1 y from a) select * from a, b",
             "select id from sales where price = (select max(price) from sales) order by id",
             "select id from sales s where price > (select avg(price) from sales t where t.region = s.region)",
@@ -94,7 +107,10 @@ def window_functions(spark, env):
                 "collect_list(id) over (order by id rows 1 preceding)"
             )
         ] + [
-            "select region, sum(price) s, rank() over (order by sum(price) desc) r from sales group by region order by r",
+            (
+                "select region, sum(price) s, rank() over (order by sum(price) desc) r from sales group by "
+                "region order by r"
+            ),
             "select id, sum(id) over w x from sales window w as (order by id) order by id",
             "select id from sales qualify row_number() over (partition by region order by id) = 1 order by id"
         ],
@@ -173,7 +189,10 @@ def streams_in_sql(spark, env):
     static = spark.createDataFrame([("a", "first"), ("b", "second")], "k string, name string")
     static.createOrReplaceTempView("names")
     grouped = spark.sql(
-        "select n.name, sum(e.v) as total, count(*) as n from events e join names n on e.k = n.k where v > 0 group by n.name having sum(e.v) > 1"
+        (
+            "select n.name, sum(e.v) as total, count(*) as n from events e join names n on e.k = n.k where "
+            "v > 0 group by n.name having sum(e.v) > 1"
+        )
     )
     told = {
         "streaming": spark.table("events").isStreaming,

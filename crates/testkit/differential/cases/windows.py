@@ -112,7 +112,10 @@ def in_sql(spark, env):
     return env.queries(
         [
             "select window.start, count(*) as n from t group by window(ts, '1 hour') order by 1",
-            "select window(ts, '1 hour', '30 minutes').end as e, count(*) as n from t group by window(ts, '1 hour', '30 minutes') order by 1",
+            (
+                "select window(ts, '1 hour', '30 minutes').end as e, count(*) as n from t group by "
+                "window(ts, '1 hour', '30 minutes') order by 1"
+            ),
             "select w.start, n from (select window(ts, '1 day') as w, count(*) as n from t group by 1) order by 1",
             "select window_time(window) as wt, count(*) as n from t group by window(ts, '1 hour') order by 1",
         ],
