@@ -151,6 +151,7 @@ async fn sink(
         settings: input.connectors.clone(),
         memory_tables: input.memory_tables.clone(),
         console: environment.console.clone(),
+        clock: Arc::clone(&environment.clock),
     };
     Ok(registry::sink(format, &request).await?)
 }
