@@ -13,7 +13,7 @@ impl Options {
     /// # Errors
     /// [`ConnectorError::NotANumber`].
     pub fn long(&self, name: &str, default: i64) -> Result<i64, ConnectorError> {
-        self.get(name).map_or(Ok(default), |text| parse_java(text))
+        self.get(name).map_or(Ok(default), parse_java)
     }
 
     /// An integer of 32 bits, or `default`.
@@ -21,7 +21,7 @@ impl Options {
     /// # Errors
     /// [`ConnectorError::NotANumber`], also when the number needs more bits.
     pub fn int(&self, name: &str, default: i32) -> Result<i32, ConnectorError> {
-        self.get(name).map_or(Ok(default), |text| parse_java(text))
+        self.get(name).map_or(Ok(default), parse_java)
     }
 
     /// A flag, or `default`.

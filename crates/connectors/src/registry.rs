@@ -287,3 +287,85 @@ fn check_partition_columns(request: &SinkRequest) -> Result<(), ConnectorError> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(format: &str, user_schema: Option<SchemaRef>) -> ConnectorError {
+        let request = SourceRequest {
+            format: format.to_owned(),
+            options: Options::new(),
+            paths: vec![],
+            user_schema,
+            settings: ConnectorSettings::default(),
+        };
+        source(&request).await.map(drop).unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn formats_that_cannot_be_read_as_streams_are_refused_in_sparks_words() {
+        for (format, class, exception) in [
+            (
+                "nosuch",
+                "DATA_SOURCE_NOT_FOUND",
+                "org.apache.spark.SparkClassNotFoundException",
+            ),
+            (
+                "memory",
+                "DATA_SOURCE_NOT_FOUND",
+                "org.apache.spark.SparkClassNotFoundException",
+            ),
+            (
+                "jdbc",
+                "_LEGACY_ERROR_TEMP_2049",
+                "org.apache.spark.SparkUnsupportedOperationException",
+            ),
+            (
+                "console",
+                "_LEGACY_ERROR_TEMP_2049",
+                "org.apache.spark.SparkUnsupportedOperationException",
+            ),
+            (
+                "Kafka",
+                "KAFKA_DATA_SOURCE_NOT_ENABLED",
+                "org.apache.spark.sql.AnalysisException",
+            ),
+            (
+                "avro",
+                "AVRO_DATA_SOURCE_NOT_ENABLED",
+                "org.apache.spark.sql.AnalysisException",
+            ),
+        ] {
+            let error = refused(format, None).await;
+            assert_eq!(error.error_class(), Some(class), "{format}");
+            assert_eq!(error.exception(), exception, "{format}");
+            assert!(error.to_string().contains(format), "{error}");
+        }
+        let schema = Arc::new(arrow::datatypes::Schema::empty());
+        assert_eq!(
+            refused("rate", Some(schema)).await.to_string(),
+            "RateStreamProvider source does not support user-specified schema."
+        );
+    }
+
+    #[test]
+    fn sinks_say_what_they_need() {
+        use OutputMode::{Append, Complete, Update};
+        assert_eq!(output_modes("Parquet").unwrap(), [Append]);
+        assert_eq!(output_modes("console").unwrap(), [Append, Update, Complete]);
+        assert!(needs_checkpoint_location("csv").unwrap());
+        assert!(!needs_checkpoint_location("memory").unwrap());
+        assert!(!recovers("memory", Append).unwrap());
+        assert!(recovers("memory", Complete).unwrap() && recovers("noop", Append).unwrap());
+        for format in ["rate", "jdbc", "binaryFile"] {
+            let error = output_modes(format).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("Data source {format} does not support streamed writing.")
+            );
+        }
+        assert!(check_format("jdbc").is_ok() && check_format("delta").is_err());
+        assert!(is_file_format("JSON") && !is_file_format("rate"));
+    }
+}

@@ -375,7 +375,7 @@ fn matching_root<'a>(path: &'a str, patterns: &[Vec<Glob>]) -> Option<&'a str> {
 }
 
 /// The directories that hold the files.
-pub(super) fn directories<'a>(files: &'a [NewFile]) -> impl Iterator<Item = &'a str> {
+pub(super) fn directories(files: &[NewFile]) -> impl Iterator<Item = &str> {
     let mut seen = HashSet::new();
     files
         .iter()

@@ -61,8 +61,8 @@ impl SeenFiles {
         self.purged_before_ms = before_ms;
     }
 
-    /// Number of files remembered.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.files.len()
     }
 }

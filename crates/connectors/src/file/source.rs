@@ -190,21 +190,19 @@ impl FileSource {
             }
         }
         state.roots = found.roots;
-        let known: HashSet<_> = state
-            .candidates
-            .iter()
-            .map(|file| file.path.clone())
-            .collect();
-        state.candidates.extend(
-            found
-                .files
-                .into_iter()
-                .filter(|file| !known.contains(&file.path)),
-        );
         let State {
             candidates, seen, ..
         } = state;
+        // With `fileNameOnly`, taking a file may have made another one old.
         candidates.retain(|file| seen.is_new(&file.path, file.modified_ms));
+        if found.files.is_empty() {
+            return Ok(());
+        }
+        // Object stores and interrupted looks hand out files that are candidates already.
+        let known: HashSet<_> = candidates.iter().map(|file| file.path.clone()).collect();
+        candidates.extend(found.files.into_iter().filter(|file| {
+            !known.contains(&file.path) && seen.is_new(&file.path, file.modified_ms)
+        }));
         if self.options.latest_first {
             candidates.sort_by(|a, b| {
                 (Reverse(a.modified_ms), &a.path).cmp(&(Reverse(b.modified_ms), &b.path))

@@ -284,6 +284,20 @@ async fn files_older_than_the_newest_seen_by_more_than_the_age_are_left() {
 }
 
 #[tokio::test]
+async fn with_names_alone_a_second_file_of_a_name_is_left() {
+    let setup = Setup::new();
+    setup.add("in/k=1/a.json", 1, T);
+    setup.add("in/k=2/a.json", 2, T + 1);
+    let options = [
+        ("fileNameOnly", "true"),
+        ("maxFilesPerTrigger", "1"),
+        ("maxCachedFiles", "0"),
+    ];
+    let source = setup.source("in", &options).await;
+    assert_eq!(drain(source.as_ref()).await, [[1]]);
+}
+
+#[tokio::test]
 async fn available_now_is_what_is_there_when_the_run_starts() {
     let setup = Setup::new();
     for i in 0..3 {

@@ -216,7 +216,7 @@ fn binary(array: &ArrayRef, style: Bytes) -> Writer {
 fn temporal(array: &ArrayRef, field: &Field, style: &Style) -> Result<Writer, RenderError> {
     let fields = field.metadata().get(INTERVAL_FIELDS);
     Ok(match array.data_type() {
-        DataType::Date32 => primitives::<Date32Type>(array, |days, out| date_to_string(days, out)),
+        DataType::Date32 => primitives::<Date32Type>(array, date_to_string),
         DataType::Time64(TimeUnit::Microsecond) => {
             primitives::<Time64MicrosecondType>(array, |micros, out| write_time(out, micros))
         }
