@@ -238,8 +238,8 @@ impl ColumnarState {
             .iter()
             .map(|slot| u64::from(self.drop_row(*slot)))
             .sum();
+        // Still valid: deleted keys keep their slots until the batch is sealed.
         self.asked.slots = slots;
-        self.asked.valid = false;
         Ok(removed)
     }
 
