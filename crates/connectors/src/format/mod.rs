@@ -30,11 +30,15 @@ use object_store::{ObjectStore, path::Path};
 
 use crate::datetime::Zone;
 
+pub mod binary_file;
 pub mod csv;
 pub mod json;
+pub mod orc;
+pub mod parquet;
 pub mod spark_type;
 pub mod text;
 
+mod adapt;
 mod column;
 mod encoding;
 mod error;
@@ -62,6 +66,9 @@ pub fn file_format(
     Ok(match name.to_ascii_lowercase().as_str() {
         "csv" => Arc::new(csv::CsvFormat::new(options, settings)?),
         "json" => Arc::new(json::JsonFormat::new(options, settings)?),
+        "orc" => Arc::new(orc::OrcFormat::new(options, settings)?),
+        "parquet" => Arc::new(parquet::ParquetFormat::new(options, settings)?),
+        "binaryfile" => Arc::new(binary_file::BinaryFileFormat),
         "text" => Arc::new(text::TextFormat::new(options, settings)?),
         _ => {
             return Err(FormatError::UnknownFormat {
@@ -76,6 +83,8 @@ pub fn file_format(
 pub struct FormatSettings {
     /// `spark.sql.session.timeZone`.
     pub time_zone: Zone,
+    /// The machine's zone (Spark's JVM default, not the session's): ORC timestamps are wall clocks in it.
+    pub system_time_zone: Zone,
     /// `spark.sql.caseSensitive`.
     pub case_sensitive: bool,
     /// `spark.sql.columnNameOfCorruptRecord`.
@@ -110,6 +119,7 @@ impl Default for FormatSettings {
     fn default() -> Self {
         Self {
             time_zone: Zone::UTC,
+            system_time_zone: Zone::UTC,
             case_sensitive: false,
             column_name_of_corrupt_record: "_corrupt_record".to_owned(),
             infer_timestamp_ntz: false,

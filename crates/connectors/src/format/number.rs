@@ -121,15 +121,6 @@ pub(crate) fn push_decimal(unscaled: i128, scale: i8, out: &mut String) {
     let _ = write!(out, "E{adjusted:+}");
 }
 
-/// Appends a decimal without an exponent.
-pub(crate) fn push_plain_decimal(unscaled: i128, scale: i8, out: &mut String) {
-    let digits = unscaled.unsigned_abs().to_string();
-    if unscaled < 0 {
-        out.push('-');
-    }
-    push_plain(&digits, usize::try_from(scale).unwrap_or(0), out);
-}
-
 fn push_plain(digits: &str, scale: usize, out: &mut String) {
     if scale == 0 {
         out.push_str(digits);

@@ -528,4 +528,4 @@ impl CsvRows {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
