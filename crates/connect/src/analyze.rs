@@ -10,9 +10,10 @@ use spark_connect_proto::{
         Result as Answer, SameSemantics, Schema, SemanticHash, SparkVersion, TreeString, Unpersist,
     },
     plan::OpType,
+    relation::RelType,
 };
 
-use crate::{error, sessions::Session};
+use crate::{adapter, error, sessions::Session};
 
 /// The version of Spark whose client protocol this server speaks.
 pub const SPARK_VERSION: &str = "4.2.0";
@@ -27,13 +28,13 @@ pub async fn answer(session: &Arc<Session>, question: Analyze) -> Result<Answer,
         Analyze::Schema(of) => {
             let resolved = spark.resolve(&root(of.plan)?).await?;
             Answer::Schema(Schema {
-                schema: Some(spark.schema(&resolved)?),
+                schema: Some(spark.schema(&resolved)),
             })
         }
         Analyze::TreeString(of) => {
             let resolved = spark.resolve(&root(of.plan)?).await?;
             Answer::TreeString(TreeString {
-                tree_string: spark.tree_string(&resolved, of.level)?,
+                tree_string: spark.tree_string(&resolved, of.level),
             })
         }
         Analyze::Explain(of) => {
@@ -44,15 +45,12 @@ pub async fn answer(session: &Arc<Session>, question: Analyze) -> Result<Answer,
         Analyze::IsStreaming(of) => {
             let resolved = spark.resolve(&root(of.plan)?).await?;
             Answer::IsStreaming(IsStreaming {
-                is_streaming: resolved.is_streaming(),
+                is_streaming: resolved.is_streaming,
             })
         }
-        Analyze::IsLocal(of) => {
-            let resolved = spark.resolve(&root(of.plan)?).await?;
-            Answer::IsLocal(IsLocal {
-                is_local: resolved.is_local(),
-            })
-        }
+        Analyze::IsLocal(of) => Answer::IsLocal(IsLocal {
+            is_local: is_local(&root(of.plan)?),
+        }),
         Analyze::InputFiles(of) => {
             let resolved = spark.resolve(&root(of.plan)?).await?;
             Answer::InputFiles(InputFiles {
@@ -69,29 +67,30 @@ pub async fn answer(session: &Arc<Session>, question: Analyze) -> Result<Answer,
             let target = spark.resolve(&root(of.target_plan)?).await?;
             let other = spark.resolve(&root(of.other_plan)?).await?;
             Answer::SameSemantics(SameSemantics {
-                result: target.same_semantics(&other),
+                result: adapter::same_semantics(&target, &other),
             })
         }
         Analyze::SemanticHash(of) => {
             let resolved = spark.resolve(&root(of.plan)?).await?;
             Answer::SemanticHash(SemanticHash {
-                result: resolved.semantic_hash(),
+                result: adapter::semantic_hash(&resolved),
             })
         }
-        Analyze::Persist(of) => {
-            spark
-                .persist(&relation(of.relation)?, of.storage_level)
-                .await?;
+        Analyze::Persist(_) => {
+            tracing::warn!(
+                "persist has no effect: what a DataFrame reads is read again every time"
+            );
             Answer::Persist(Persist {})
         }
-        Analyze::Unpersist(of) => {
-            spark.unpersist(&relation(of.relation)?).await?;
-            Answer::Unpersist(Unpersist {})
-        }
-        Analyze::GetStorageLevel(of) => {
-            let level: StorageLevel = spark.storage_level(&relation(of.relation)?).await?;
+        Analyze::Unpersist(_) => Answer::Unpersist(Unpersist {}),
+        // Nothing is ever stored.
+        Analyze::GetStorageLevel(_) => {
+            let none = StorageLevel {
+                replication: 1,
+                ..Default::default()
+            };
             Answer::GetStorageLevel(GetStorageLevel {
-                storage_level: Some(level),
+                storage_level: Some(none),
             })
         }
     })
@@ -107,6 +106,11 @@ fn root(plan: Option<Plan>) -> Result<Relation, SparkError> {
     }
 }
 
-fn relation(relation: Option<Relation>) -> Result<Relation, SparkError> {
-    relation.ok_or_else(|| error::invalid_request("AnalyzePlan: the request has no relation"))
+/// Whether collecting the relation starts no work, since its rows are in the plan.
+fn is_local(relation: &Relation) -> bool {
+    use RelType::{CachedLocalRelation, ChunkedCachedLocalRelation, LocalRelation};
+    matches!(
+        relation.rel_type,
+        Some(LocalRelation(_) | CachedLocalRelation(_) | ChunkedCachedLocalRelation(_))
+    )
 }

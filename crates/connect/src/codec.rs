@@ -8,12 +8,15 @@
 use std::marker::PhantomData;
 
 use bytes::Buf;
+use millstream_spark::error::SparkError;
 use prost::Message;
 use tonic::{
     Status,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder},
 };
 use tonic_prost::{ProstCodec, ProstEncoder};
+
+use crate::error;
 
 /// Message levels that a request may nest: about 2000 chained DataFrame calls.
 pub const NESTING_MAX: usize = 4096;
@@ -60,19 +63,24 @@ impl<U: Message + Default> Decoder for PlanDecoder<U> {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let length = buffer.remaining();
-        decode_bounded(buffer.copy_to_bytes(length)).map(Some)
+        decode_bounded(buffer.copy_to_bytes(length))
+            .map(Some)
+            .map_err(|error| error::to_status(&error, None))
     }
 }
 
 /// Decodes `bytes` unless they nest deeper than [`NESTING_MAX`].
-pub fn decode_bounded<M: Message + Default>(bytes: bytes::Bytes) -> Result<M, Status> {
+///
+/// # Errors
+/// They do, or they are no such message.
+pub fn decode_bounded<M: Message + Default>(bytes: bytes::Bytes) -> Result<M, SparkError> {
     if nests_deeper(&bytes, NESTING_MAX) {
-        return Err(Status::internal(format!(
-            "the request nests deeper than {NESTING_MAX} message levels; break a long chain of DataFrame calls with a \
-             single select, or with createOrReplaceTempView and spark.table"
+        return Err(error::invalid_request(format!(
+            "the request nests deeper than {NESTING_MAX} message levels; break a long chain of \
+             DataFrame calls with a single select, or with createOrReplaceTempView and spark.table"
         )));
     }
-    M::decode(bytes).map_err(|error| Status::internal(error.to_string()))
+    M::decode(bytes).map_err(error::invalid_request)
 }
 
 /// Whether `bytes`, read as a protobuf message, may nest deeper than `limit` levels.
@@ -218,10 +226,7 @@ mod tests {
     #[test]
     fn a_runaway_plan_is_refused_before_it_is_decoded() {
         let refusal = decode_bounded::<Plan>(nested_limits(10_000)).unwrap_err();
-        assert!(
-            refusal.message().contains("4096 message levels"),
-            "{refusal}"
-        );
+        assert!(refusal.message.contains("4096 message levels"), "{refusal}");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! and stops queries, then gives connections [`GOODBYE`] to take their last answers with them.
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use millstream_engine::time::{ClockRef, SystemClock};
 use crate::adapter::Environment;
+use millstream_engine::time::{ClockRef, SystemClock};
 use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{self, server::TcpIncoming};
@@ -22,6 +22,9 @@ const MESSAGE_BYTES_MAX: usize = 128 << 20;
 
 /// What a client may send on one stream before the server has read it, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+
+/// How long queries may take to stop; what a batch has not committed by then is done again by the next run.
+const STOPPING: Duration = Duration::from_secs(10);
 
 /// How long connections may take to end after the sessions were closed.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -156,7 +159,12 @@ impl Server {
         let maintenance = maintain(Arc::clone(&self.sessions), stop.clone());
         let end = async {
             stop.cancelled().await;
-            self.sessions.close_all().await;
+            if tokio::time::timeout(STOPPING, self.sessions.close_all())
+                .await
+                .is_err()
+            {
+                tracing::warn!("queries did not stop within {STOPPING:?} and are abandoned");
+            }
             closed.cancel();
             tokio::time::sleep(GOODBYE).await;
         };

@@ -54,9 +54,9 @@ pub struct SessionKey {
 pub struct Session {
     key: SessionKey,
     server_side_session_id: String,
-    spark: Arc<adapter::Session>,
+    spark: adapter::Session,
     executions: Executions,
-    artifacts: Artifacts,
+    artifacts: Arc<Artifacts>,
     errors: ErrorStore,
     queries: Queries,
     listener_bus: ListenerBus,
@@ -72,10 +72,13 @@ impl Session {
         artifacts: Artifacts,
         clock: ClockRef,
     ) -> Arc<Self> {
+        let artifacts = Arc::new(artifacts);
+        let uploaded = Arc::clone(&artifacts);
+        spark.set_cached_local(Arc::new(move |hash| uploaded.cached(hash)));
         Arc::new(Self {
             key,
             server_side_session_id: Uuid::new_v4().to_string(),
-            spark: Arc::new(spark),
+            spark,
             last_used_ms: AtomicI64::new(clock.now_ms()),
             executions: Executions::new(clock),
             artifacts,
@@ -97,7 +100,7 @@ impl Session {
     }
 
     /// Spark's side: confs, views, plans, queries.
-    pub fn spark(&self) -> &Arc<adapter::Session> {
+    pub fn spark(&self) -> &adapter::Session {
         &self.spark
     }
 
@@ -217,11 +220,8 @@ impl Sessions {
         if observed.is_some_and(|observed| !observed.is_empty()) {
             return Err(error::session_changed(&key.session_id));
         }
-        let spark = adapter::Session::new(
-            Arc::clone(&self.environment),
-            &key.session_id,
-            &key.user_id,
-        );
+        let spark =
+            adapter::Session::new(Arc::clone(&self.environment), &key.session_id, &key.user_id);
         let session = Session::new(
             key.clone(),
             spark,

@@ -149,6 +149,7 @@ impl DataStreamWriter {
             settings: settings(&state),
             memory_tables: streams.memory_tables.clone(),
             console: ConsoleOutput::default(),
+            clock: Arc::new(SystemClock),
         };
         let sink = registry::sink(&self.format, &request).await?;
         self.publish_memory_table(&state, &streams)?;

@@ -43,7 +43,7 @@ pub fn decompress(compressed: &CompressedOperation) -> Result<OpType, SparkError
             ));
         }
     };
-    decoded.map_err(|status| cannot_parse(status.message()))
+    decoded.map_err(cannot_parse)
 }
 
 fn cannot_parse(error: impl std::fmt::Display) -> SparkError {

@@ -10,7 +10,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_engine::query::{StreamingQueryEvent, StreamingQueryListener};
-use millstream_spark::error::SparkError;
+use millstream_spark::{
+    error::SparkError,
+    streaming::{failure::cause_of, query_error},
+};
 use serde_json::json;
 use spark_connect_proto::{
     StreamingQueryEventType, StreamingQueryListenerEvent, StreamingQueryListenerEventsResult,
@@ -19,7 +22,6 @@ use spark_connect_proto::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::streaming_query::exception;
 use crate::{execution::Execution, sessions::Session};
 
 /// Events that one response carries at most.
@@ -209,14 +211,14 @@ fn to_event(event: &StreamingQueryEvent) -> Option<StreamingQueryListenerEvent> 
             run_id,
             failure,
         } => {
-            let error = failure.as_ref().map(|failure| exception(failure));
+            let cause = failure.as_ref().map(|failure| cause_of(&failure.error));
             (
                 StreamingQueryEventType::QueryTerminatedEvent,
                 json!({
                     "id": id,
                     "runId": run_id,
-                    "exception": error.as_ref().map(|error| &error.message),
-                    "errorClassOnException": error.as_ref().map(|error| &error.class),
+                    "exception": failure.as_ref().map(|failure| query_error(failure).message.clone()),
+                    "errorClassOnException": cause.map(|cause| cause.class.clone()).filter(|class| !class.is_empty()),
                 })
                 .to_string(),
             )

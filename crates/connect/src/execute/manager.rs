@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use millstream_engine::query::{AnyTermination, StreamingQuery};
-use millstream_spark::error::SparkError;
+use millstream_spark::{error::SparkError, streaming::query_error};
 use spark_connect_proto::{
     StreamingQueryInstanceId, StreamingQueryManagerCommand, StreamingQueryManagerCommandResult,
     execute_plan_response::ResponseType,
@@ -14,7 +14,7 @@ use spark_connect_proto::{
 };
 use uuid::Uuid;
 
-use super::streaming_query::{exception, timeout};
+use super::streaming_query::timeout;
 use crate::{error, execution::Execution, sessions::Session};
 
 pub(super) async fn command(
@@ -53,7 +53,7 @@ async fn answer(
             let ended = streams
                 .await_any_termination(timeout(wait.timeout_ms))
                 .await;
-            let ended = ended.map_err(|failure| exception(&failure))?;
+            let ended = ended.map_err(|failure| query_error(&failure))?;
             let terminated = matches!(ended, AnyTermination::Terminated);
             Some(ResultType::AwaitAnyTermination(AwaitAnyTerminationResult {
                 terminated,

@@ -17,7 +17,7 @@ pub(super) async fn execute(
 ) -> Result<(), SparkError> {
     let spark = session.spark();
     let resolved = spark.resolve(relation).await?;
-    let schema = spark.schema(&resolved)?;
+    let schema = spark.schema(&resolved);
     execution
         .push(ExecutePlanResponse {
             schema: Some(schema),

@@ -1,8 +1,8 @@
 //! Streaming queries: starting one, and everything a client asks of its handle.
 use std::{sync::Arc, time::Duration};
 
-use millstream_engine::query::{QueryFailure, StreamingQuery, StreamingQueryProgress};
-use millstream_spark::error::SparkError;
+use millstream_engine::query::{StreamingQuery, StreamingQueryProgress};
+use millstream_spark::{error::SparkError, streaming::query_error};
 use spark_connect_proto::{
     StreamingQueryCommand, StreamingQueryCommandResult, StreamingQueryInstanceId,
     WriteStreamOperationStart, WriteStreamOperationStartResult,
@@ -95,21 +95,21 @@ async fn answer(
             query
                 .process_all_available()
                 .await
-                .map_err(|failure| exception(&failure))?;
+                .map_err(|failure| query_error(&failure))?;
             None
         }
         Command::Explain(explain) => Some(ResultType::Explain(ExplainResult {
             result: query.explain(explain.extended),
         })),
         Command::Exception(_) => Some(ResultType::Exception(match query.exception() {
-            Some(failure) => exception_result(&exception(&failure)),
+            Some(failure) => exception_result(&query_error(&failure)),
             None => ExceptionResult::default(),
         })),
         Command::AwaitTermination(wait) => {
             let terminated = query
                 .await_termination(timeout(wait.timeout_ms))
                 .await
-                .map_err(|failure| exception(&failure))?;
+                .map_err(|failure| query_error(&failure))?;
             Some(ResultType::AwaitTermination(AwaitTerminationResult {
                 terminated,
             }))
@@ -151,9 +151,4 @@ fn exception_result(error: &SparkError) -> ExceptionResult {
 /// A client's timeout. Negative ones are over at once.
 pub(super) fn timeout(timeout_ms: Option<i64>) -> Option<Duration> {
     timeout_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
-}
-
-/// The `StreamingQueryException` of a query that failed.
-pub(super) fn exception(failure: &QueryFailure) -> SparkError {
-    crate::adapter::query_exception(failure)
 }

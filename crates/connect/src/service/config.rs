@@ -63,7 +63,7 @@ fn answer(conf: &RuntimeConf, operation: OpType) -> Result<Answer, SparkError> {
         }
         OpType::Get(get) => {
             for key in get.keys {
-                let value = conf.get(&key)?;
+                let value = value_of(conf, &key)?;
                 answer.add(key, Some(value));
             }
         }
@@ -99,6 +99,14 @@ fn answer(conf: &RuntimeConf, operation: OpType) -> Result<Answer, SparkError> {
         }
     }
     Ok(answer)
+}
+
+/// The session's time zone always has a value: that of the machine, unless it was set.
+fn value_of(conf: &RuntimeConf, key: &str) -> Result<String, SparkError> {
+    match key {
+        "spark.sql.session.timeZone" => Ok(conf.time_zone()),
+        _ => conf.get(key),
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ impl Program {
             .args(arguments.arguments())
             .env("SPARK_REMOTE", remote)
             .env("SPARK_HOME", shim.home())
+            .env("PYTHONUNBUFFERED", "YES")
             .env("SPARK_CONNECT_RELEASE_SESSION_ON_EXIT", "true")
             .env("PYTHONPATH", shim.python_path(python_path.as_deref()))
             .env("MILLSTREAM_LAUNCHER_PID", std::process::id().to_string())

@@ -62,7 +62,8 @@ pub enum CliError {
 /// Runs the command that argv names; the exit code of the process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.log_level.as_deref());
+    let verbose = matches!(&cli.command, Command::Submit(arguments) if arguments.verbose);
+    logging::start(cli.log_level.as_deref().or(verbose.then_some("info")));
     let done = match cli.command {
         Command::Server(arguments) => server::run(arguments),
         Command::Submit(arguments) => submit::run(arguments),
