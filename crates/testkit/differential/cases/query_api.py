@@ -242,12 +242,12 @@ def observed_metrics(spark, env):
 
 
 def metrics(row):
-    """A Row in classic PySpark; over Connect Spark sends values and schema apart."""
-    if hasattr(row, "asDict"):
-        return row.asDict()
-    if set(row) == {"values", "schema"}:
-        return dict(zip((f["name"] for f in row["schema"]["fields"]), row["values"]))
-    return row
+    """Connect's progress holds values and schema apart, where classic PySpark has the row itself."""
+    named = row.asDict() if hasattr(row, "asDict") else dict(row)
+    if set(named) != {"values", "schema"}:
+        return named
+    schema = named["schema"]
+    return dict(zip([f["name"] for f in schema["fields"]], named["values"]))
 
 
 @case
