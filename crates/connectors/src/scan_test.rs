@@ -17,6 +17,7 @@ pub(crate) fn context(dir: &Path, clock: &ManualClock) -> SourceContext {
         log,
         clock,
         parallelism: 2,
+        faults: millstream_checkpoint::Faults::none(),
     }
 }
 

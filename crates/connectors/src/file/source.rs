@@ -138,7 +138,7 @@ impl FileSource {
             .check_schema(&reading.data_schema, Direction::Read)?;
         let cleaner = Cleaner::start(&options.clean_source, location, settings.cleaner_threads)?;
         let log_options = settings.log_options(settings.source_log, None);
-        let log = SourceLog::open(context.log, log_options, Faults::none()).await?;
+        let log = SourceLog::open(context.log, log_options, context.faults).await?;
         let mut seen = SeenFiles::new(options.max_file_age_ms, options.file_name_only);
         for entry in log.all_files(context.clock.now_ms()).await? {
             seen.add(&reading.fs.path_of(&entry.path), entry.timestamp);

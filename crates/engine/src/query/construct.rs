@@ -161,10 +161,12 @@ impl OpenRun {
         let ends = watch
             .time_async("latestOffset", self.latest_offsets(limits))
             .await?;
+        // The first batch takes note of where its sources begin, rows or not.
+        let first = self.position.batch_id == 0;
         let has_data = ends
             .iter()
             .zip(&self.position.committed)
-            .any(|(end, start)| end.is_some() && end != start);
+            .any(|(end, start)| end.is_some() && (first || end != start));
         self.shared
             .set_status(|status| status.is_data_available = has_data);
         let acts = self

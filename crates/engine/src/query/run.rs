@@ -179,6 +179,7 @@ async fn create_sources(
             log: dir.source(index),
             clock: Arc::clone(&spec.clock),
             parallelism,
+            faults: spec.faults.clone(),
         };
         let definition = table.definition();
         let source = definition

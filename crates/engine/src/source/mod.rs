@@ -16,7 +16,7 @@ use std::{fmt, fmt::Debug, sync::Arc};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
-use millstream_checkpoint::storage::StorageRef;
+use millstream_checkpoint::{Faults, storage::StorageRef};
 
 pub use memory::MemoryStream;
 pub use scan::StreamScanExec;
@@ -68,6 +68,8 @@ pub struct SourceContext {
     pub clock: ClockRef,
     /// Threads of the engine; the default number of partitions.
     pub parallelism: usize,
+    /// The query's fault points.
+    pub faults: Faults,
 }
 
 /// A source that was described and checked, but not opened.
@@ -89,8 +91,8 @@ pub trait SourceDefinition: Debug + Send + Sync {
 ///    asked, until `commit` was called with an offset at or after the end of the range. After a restart it may be
 ///    called for the last logged range before any `latest_offset`.
 /// 4. `commit(end)` comes after batch N is in the commit log: what lies at or before `end` may be forgotten.
-/// 5. A source that cannot replay (socket) says so in its documentation and fails, rather than inventing rows, when
-///    it is asked for what it no longer has.
+/// 5. A source that cannot replay (socket) says so in its documentation. Asked for what it no longer has, it gives no
+///    rows and logs a warning: it never invents any.
 #[async_trait]
 pub trait Source: Debug + Send + Sync {
     /// Columns of every row.
