@@ -501,3 +501,44 @@ fn nested_and_wide_types_survive_the_round_trip() {
     assert_eq!(texts(&lookup.values), texts(&values));
     assert!(lookup.values.column(0).is_null(1));
 }
+
+#[test]
+fn commits_of_one_key_do_not_leave_a_segment_each() {
+    let mut store = empty(&counts_by_user());
+    for i in 0..600 {
+        store
+            .put(&users(&[&format!("user-{i}")]), &counts(&[i]))
+            .unwrap();
+        block_on(store.commit()).unwrap();
+        assert!(
+            store.metrics().segments <= 40,
+            "{:?} after {i}",
+            store.metrics()
+        );
+    }
+    assert_eq!(store.metrics().num_keys, 600);
+}
+
+#[test]
+fn garbage_in_large_segments_is_collected() {
+    let mut store = empty(&counts_by_user());
+    let names: Vec<String> = (0..40_000).map(|i| format!("user-{i:06}")).collect();
+    for round in 0..16 {
+        // A sixteenth less each time, so that every segment keeps a few rows for good.
+        let touched = names.iter().enumerate().filter(|(i, _)| i % 16 >= round);
+        let touched: Vec<&str> = touched.map(|(_, name)| name.as_str()).collect();
+        store
+            .put(
+                &users(&touched),
+                &counts(&vec![round as i64; touched.len()]),
+            )
+            .unwrap();
+        block_on(store.commit()).unwrap();
+        let metrics = store.metrics();
+        assert_eq!(metrics.num_keys, 40_000);
+        assert!(
+            metrics.garbage_rows <= 60_000,
+            "{metrics:?} after round {round}"
+        );
+    }
+}
