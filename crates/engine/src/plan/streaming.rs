@@ -166,17 +166,13 @@ impl Rewrite {
                     self.partitions,
                 )?;
                 let keyed = !aggregate.group_expr.is_empty();
-                let evicts = aggregate
-                    .schema
-                    .fields()
-                    .iter()
-                    .take(aggregate.group_expr.len())
-                    .any(|field| crate::time::event_time::delay_ms(field).is_some());
                 self.operators.push(StatefulOperator {
                     id,
                     name: "stateStoreSave",
                     partitions: if keyed { self.partitions } else { 1 },
-                    acts_on_watermark: evicts && self.output_mode != OutputMode::Complete,
+                    // Spark asks whether there is a watermark, not whether a key carries it.
+                    acts_on_watermark: !self.delays.is_empty()
+                        && self.output_mode != OutputMode::Complete,
                 });
                 Ok(Transformed::yes(replaced))
             }

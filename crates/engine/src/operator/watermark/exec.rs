@@ -166,18 +166,26 @@ impl Meter {
                 "event time is not in microseconds"
             ));
         };
-        let (Some(lowest), Some(highest)) = (min(instants), max(instants)) else {
+        let nulls = instants.null_count();
+        if instants.is_empty() {
             return Ok(());
-        };
+        }
+        // Spark's reading of a NULL event time is the epoch: it shows in the statistics and moves nothing.
+        let epoch = (nulls > 0).then_some(0);
         let total = instants
             .iter()
             .flatten()
             .map(|micros| i128::from(micros.div_euclid(1000)))
             .sum();
+        let millis = |micros: Option<i64>| micros.map(|micros| micros.div_euclid(1000));
         self.seen.merge(&EventTimeStats {
-            count: (instants.len() - instants.null_count()) as u64,
-            max_ms: highest.div_euclid(1000),
-            min_ms: lowest.div_euclid(1000),
+            count: instants.len() as u64,
+            max_ms: millis(max(instants)).max(epoch).unwrap_or_default(),
+            min_ms: millis(min(instants))
+                .into_iter()
+                .chain(epoch)
+                .min()
+                .unwrap_or_default(),
             sum_ms: total,
         });
         Ok(())
