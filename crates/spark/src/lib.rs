@@ -14,13 +14,23 @@
 //! | [`functions`] | the function registry and the contract of function families |
 //! | [`literal`], [`interval`] | constants |
 //! | [`sql`] | SQL text to protobuf |
+//! | [`session`] | a session: catalog, views, commands, execution |
+//! | [`streaming`] | starting streaming queries |
 pub mod cast;
+mod coercion;
 pub mod conf;
 pub mod error;
+mod expression;
 mod fold;
 pub mod functions;
 pub mod interval;
 pub mod literal;
+mod planner;
+mod range;
+mod relation;
+pub mod scope;
+pub mod session;
 pub mod sql;
+pub mod streaming;
 pub mod typed;
 pub mod types;

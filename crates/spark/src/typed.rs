@@ -29,6 +29,8 @@ pub struct TypedExpr {
     pub output_name: Option<String>,
     /// Column metadata that goes along: event-time and window marks, comments.
     pub metadata: Metadata,
+    /// Qualifier of the column that this is, if it is nothing else.
+    pub qualifier: Vec<String>,
     /// Where in the program, for errors at run time.
     pub context: Option<QueryContext>,
 }
@@ -43,6 +45,7 @@ impl TypedExpr {
             name: name.into(),
             output_name: None,
             metadata: Metadata::new(),
+            qualifier: vec![],
             context: None,
         }
     }

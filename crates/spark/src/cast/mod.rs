@@ -26,7 +26,7 @@ use crate::{
     error::{QueryContext, Result},
     functions::{EvalContext, Kernel},
     typed::TypedExpr,
-    types::{self, sql_name},
+    types::sql_name,
 };
 
 pub(crate) use error::decimal_out_of_range;
@@ -104,7 +104,6 @@ pub fn cast(value: TypedExpr, to: &DataType, mode: CastMode) -> Result<TypedExpr
         value.nullable || mode.eval == EvalMode::Try || rules::may_null(&from, to, mode.eval);
     let expr = cast_expr(value.expr, &from, to, nullable, &mode);
     let mut typed = TypedExpr::new(expr, to.clone(), nullable, name);
-    typed.metadata = value.metadata;
     typed.context = mode.place;
     Ok(typed)
 }
@@ -146,6 +145,11 @@ fn cast_expr(expr: Expr, from: &DataType, to: &DataType, nullable: bool, mode: &
     call
 }
 
+/// Whether an implicit cast may turn a value into NULL, or fail.
+pub(crate) fn cast_may_null(from: &DataType, to: &DataType) -> bool {
+    rules::may_null(from, to, EvalMode::Ansi)
+}
+
 /// The kernel as a DataFusion function.
 fn kernel_udf(
     kernel: Arc<dyn crate::functions::PreparedKernel>,
@@ -161,11 +165,6 @@ fn kernel_udf(
         mode.place.clone(),
         Volatility::Immutable,
     ))
-}
-
-/// Whether two types hold the same values in the same layout.
-pub(crate) fn same_layout(from: &DataType, to: &DataType) -> bool {
-    types::same_type(from, to)
 }
 
 #[cfg(test)]

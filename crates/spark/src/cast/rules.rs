@@ -81,7 +81,7 @@ fn can_cast_atomic(from: &DataType, to: &DataType, mode: EvalMode) -> bool {
 }
 
 /// Whether a non-NULL value of `from` may become NULL (or fail) as a `to`.
-pub(super) fn may_null(from: &DataType, to: &DataType, mode: EvalMode) -> bool {
+pub(crate) fn may_null(from: &DataType, to: &DataType, mode: EvalMode) -> bool {
     if mode == EvalMode::Try && !same_type(from, to) && !can_up_cast(from, to) {
         return true;
     }

@@ -155,6 +155,33 @@ impl Exception {
         }
     }
 
+    /// The exception of a JVM class name; [`Exception::Spark`] for one that clients do not tell apart.
+    pub fn of_class(name: &str) -> Self {
+        const ALL: [Exception; 19] = [
+            Exception::Analysis,
+            Exception::Parse,
+            Exception::StreamingQuery,
+            Exception::Runtime,
+            Exception::Arithmetic,
+            Exception::NumberFormat,
+            Exception::DateTime,
+            Exception::ArrayIndexOutOfBounds,
+            Exception::IllegalArgument,
+            Exception::Unsupported,
+            Exception::NoSuchElement,
+            Exception::ClassNotFound,
+            Exception::Upgrade,
+            Exception::Spark,
+            Exception::SparkSql,
+            Exception::InvalidPlan,
+            Exception::QueryExecution,
+            Exception::Timeout,
+            Exception::Python,
+        ];
+        let found = ALL.into_iter().find(|exception| exception.hierarchy().contains(&name));
+        found.unwrap_or(Self::Spark)
+    }
+
     /// The class itself.
     pub fn class_name(self) -> &'static str {
         self.hierarchy()

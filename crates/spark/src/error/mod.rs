@@ -17,6 +17,7 @@ use std::{fmt, ops::Deref};
 use datafusion::common::DataFusionError;
 use indexmap::IndexMap;
 
+pub(crate) use convert::find;
 pub use convert::{arithmetic_overflow, divide_by_zero};
 pub use exception::Exception;
 

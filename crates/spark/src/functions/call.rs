@@ -38,6 +38,19 @@ pub struct FunctionContext {
     pub database: String,
 }
 
+impl FunctionContext {
+    /// A context for kernels that depend on nothing of the session.
+    pub(crate) fn default_for_extraction() -> Self {
+        Self {
+            eval: Arc::default(),
+            conf: RuntimeConf::default(),
+            now_us: 0,
+            user: String::new(),
+            database: String::new(),
+        }
+    }
+}
+
 /// A lambda whose parameter types are known.
 #[derive(Debug, Clone)]
 pub struct BoundLambda {

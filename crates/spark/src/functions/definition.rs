@@ -258,6 +258,11 @@ impl Function {
         self
     }
 
+    /// Whether it aggregates.
+    pub fn is_aggregate(&self) -> bool {
+        self.aggregate
+    }
+
     /// Its main name.
     pub fn name(&self) -> &'static str {
         self.name

@@ -70,14 +70,28 @@
 //! share a name and differ in meaning (`array[0]`, `date_format`, `round`, `split`). Wrap one in
 //! [`Call::scalar_udf`], which fixes type and nullability to what Spark says.
 mod accepts;
+mod aggregate;
 mod call;
+mod conditional;
+mod constructors;
 mod definition;
 mod generator;
+mod generators;
 mod higher_order;
 mod kernel;
+mod operators;
+mod ranking;
+mod java_regex;
 mod registry;
+mod session_facts;
+mod strings;
 
 pub use accepts::Accepts;
+pub use aggregate::{AggregateKernel, aggregate_of_kernel};
+pub(crate) use aggregate::{GROUPING, GROUPING_ID};
+pub(crate) use constructors::named_struct;
+pub(crate) use operators::add_calendar_interval;
+pub(crate) use session_facts::{bind_clock, rand_kernel, window_time};
 pub(crate) use call::ordinal;
 pub use call::{BoundLambda, Call, FunctionContext, LambdaBody};
 pub use definition::wrong_num_args;
@@ -91,5 +105,12 @@ pub use registry::unresolved_routine;
 
 /// Adds every family, in order: a later family may replace a function of an earlier one.
 fn register_families(registry: &mut Registry) {
-    let _ = registry;
+    operators::register(registry);
+    conditional::register(registry);
+    constructors::register(registry);
+    aggregate::register(registry);
+    generators::register(registry);
+    ranking::register(registry);
+    session_facts::register(registry);
+    strings::register(registry);
 }

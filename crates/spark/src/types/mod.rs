@@ -34,6 +34,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit};
 
+pub(crate) use json::metadata_from_json;
 pub use json::{data_type_from_json, data_type_to_json, schema_from_json, schema_to_json};
 pub use name::{simple_string, sql_name, type_name};
 pub use proto::{data_type_from_proto, data_type_to_proto, schema_to_proto};

@@ -1,0 +1,177 @@
+//! `avg`: DOUBLE, or for decimals four more digits on either side of the point.
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array},
+    datatypes::{DataType, Decimal128Type, Field, Int64Type, i256},
+};
+use datafusion::{
+    common::Result as DfResult,
+    functions_aggregate::average::avg_udaf,
+    logical_expr::{EmitTo, GroupsAccumulator},
+};
+
+use super::{AggregateKernel, aggregate_of_kernel, sum_type};
+use crate::{
+    cast::{decimal_out_of_range, display_decimal, fits_decimal},
+    error::Result,
+    functions::Call,
+    typed::TypedExpr,
+    types::decimal,
+};
+
+pub(super) fn build(call: &Call<'_>, tolerant: bool) -> Result<TypedExpr> {
+    let arg = call.arg(0)?;
+    let mut inner = Call::new(call.called, vec![arg.clone()], call.context);
+    inner.shown.clone_from(&call.shown);
+    inner.distinct = call.distinct;
+    inner.filter.clone_from(&call.filter);
+    inner.place.clone_from(&call.place);
+    let DataType::Decimal128(p, s) = arg.data_type else {
+        inner.args = vec![call.cast(0, &DataType::Float64)?.named(arg.name.clone())];
+        return inner.aggregate(avg_udaf(), DataType::Float64, true);
+    };
+    let sum = sum_type(&arg.data_type);
+    let (rp, rs) = decimal::adjust(i32::from(p) + 4, i32::from(s) + 4);
+    let result = DataType::Decimal128(rp, rs);
+    let exact = call.context.eval.ansi && !tolerant;
+    let kernel = Average { sum, scale: s, result: (rp, rs), exact };
+    aggregate_of_kernel(&inner, Arc::new(kernel), result, true)
+}
+
+#[derive(Debug, Clone)]
+struct Average {
+    sum: DataType,
+    scale: i8,
+    result: (u8, i8),
+    exact: bool,
+}
+
+impl AggregateKernel for Average {
+    fn fingerprint(&self) -> String {
+        format!("{self:?}")
+    }
+
+    fn state(&self) -> Vec<Field> {
+        vec![Field::new("sum", self.sum.clone(), true), Field::new("count", DataType::Int64, false)]
+    }
+
+    fn groups(&self) -> Box<dyn GroupsAccumulator> {
+        Box::new(Groups { kernel: self.clone(), sums: vec![], counts: vec![] })
+    }
+}
+
+struct Groups {
+    kernel: Average,
+    /// `None`: the sum did not fit.
+    sums: Vec<Option<i128>>,
+    counts: Vec<i64>,
+}
+
+impl Groups {
+    fn grow(&mut self, total: usize) {
+        self.sums.resize(total.max(self.sums.len()), Some(0));
+        self.counts.resize(total.max(self.counts.len()), 0);
+    }
+
+    fn add(&mut self, group: usize, sum: Option<i128>, count: i64) -> DfResult<()> {
+        let DataType::Decimal128(p, s) = self.kernel.sum else {
+            return datafusion::common::internal_err!("a decimal average sums decimals");
+        };
+        let (Some(total), Some(counted)) = (self.sums.get_mut(group), self.counts.get_mut(group)) else {
+            return datafusion::common::internal_err!("group {group} was not announced");
+        };
+        *counted += count;
+        let next = total.zip(sum).and_then(|(a, b)| a.checked_add(b)).filter(|v| fits_decimal(*v, p));
+        if next.is_none() && self.kernel.exact {
+            let shown = sum.map(|v| display_decimal(v, s)).unwrap_or_default();
+            return Err(decimal_out_of_range(&shown, p, s).into());
+        }
+        *total = next;
+        Ok(())
+    }
+}
+
+impl GroupsAccumulator for Groups {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> DfResult<()> {
+        self.grow(total);
+        let Some(values) = values.first() else { return Ok(()) };
+        for (row, (value, group)) in values.as_primitive::<Decimal128Type>().iter().zip(group_indices).enumerate() {
+            let wanted = filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+            if let Some(value) = value
+                && wanted
+            {
+                self.add(*group, Some(value), 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> DfResult<ArrayRef> {
+        let sums = emit_to.take_needed(&mut self.sums);
+        let counts = emit_to.take_needed(&mut self.counts);
+        let (p, s) = self.kernel.result;
+        let shift = i32::from(s) - i32::from(self.kernel.scale);
+        let factor = i256::from_i128(10).wrapping_pow(shift.unsigned_abs());
+        let mut values: Vec<Option<i128>> = Vec::with_capacity(sums.len());
+        for (sum, count) in sums.into_iter().zip(counts) {
+            let (Some(sum), true) = (sum, count > 0) else {
+                values.push(None);
+                continue;
+            };
+            let (sum, count) = (i256::from_i128(sum), i256::from_i128(i128::from(count)));
+            let (dividend, divisor) = if shift >= 0 {
+                (sum.wrapping_mul(factor), count)
+            } else {
+                (sum, count.wrapping_mul(factor))
+            };
+            let quotient = dividend.wrapping_div(divisor);
+            let rest = dividend.wrapping_rem(divisor).wrapping_abs();
+            let away = if dividend.is_negative() { i256::MINUS_ONE } else { i256::ONE };
+            let up = rest.wrapping_mul(i256::from_i128(2)) >= divisor;
+            let rounded = if up { quotient.wrapping_add(away) } else { quotient };
+            values.push(rounded.to_i128().filter(|v| fits_decimal(*v, p)));
+        }
+        Ok(Arc::new(Decimal128Array::from(values).with_precision_and_scale(p, s)?))
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> DfResult<Vec<ArrayRef>> {
+        let sums = emit_to.take_needed(&mut self.sums);
+        let counts = emit_to.take_needed(&mut self.counts);
+        let sums = Decimal128Array::from(sums).with_data_type(self.kernel.sum.clone());
+        Ok(vec![Arc::new(sums), Arc::new(Int64Array::from(counts))])
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total: usize) -> DfResult<()> {
+        self.grow(total);
+        let [sums, counts] = values else {
+            return datafusion::common::internal_err!("the state of an average has two columns");
+        };
+        let (sums, counts) = (sums.as_primitive::<Decimal128Type>(), counts.as_primitive::<Int64Type>());
+        for (row, group) in group_indices.iter().enumerate() {
+            let count = if counts.is_valid(row) { counts.value(row) } else { 0 };
+            if count > 0 {
+                self.add(*group, sums.is_valid(row).then(|| sums.value(row)), count)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> DfResult<Vec<ArrayRef>> {
+        let rows = values.first().map_or(0, |v| v.len());
+        let mut one = Groups { kernel: self.kernel.clone(), sums: vec![], counts: vec![] };
+        let groups: Vec<usize> = (0..rows).collect();
+        one.update_batch(values, &groups, filter, rows)?;
+        one.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        self.sums.capacity() * size_of::<Option<i128>>() + self.counts.capacity() * 8
+    }
+}

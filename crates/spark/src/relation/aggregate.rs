@@ -1,0 +1,494 @@
+//! `GROUP BY`, grouping sets, and global aggregation.
+//!
+//! ```text
+//!   Projection: the select list, over keys and aggregates
+//!     Aggregate: keys, aggregates
+//!       Projection: *, computed keys         only if a key is more than a column
+//! ```
+//!
+//! The select list is resolved against the input, and then taken apart: what equals a grouping expression becomes its key,
+//! every aggregate function becomes a column of the aggregation, and a column that is left is an error.
+use std::{
+    collections::HashSet,
+    sync::Arc,
+};
+
+use arrow::datatypes::DataType;
+use datafusion::{
+    common::{
+        Column,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::{Aggregate as AggregateNode, Expr, GroupingSet, LogicalPlan, lit},
+};
+use spark_connect_proto::{
+    Aggregate, Expression,
+    aggregate::GroupType,
+    expression::{ExprType, literal::LiteralType},
+};
+
+use super::{
+    input,
+    project::{Below, aliased_expr, compute_windows, projection_of},
+};
+use crate::{
+    error::{Result, SparkError, quoted},
+    expression::{Expressions, SelectItem},
+    planner::Planner,
+    scope::{Attribute, Resolved},
+    typed::TypedExpr,
+};
+
+/// A grouping expression.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    /// As it was written, resolved.
+    pub value: TypedExpr,
+    /// Name of its column in the output of a DataFrame aggregation.
+    pub name: String,
+    /// Whether the user named it.
+    pub aliased: bool,
+    /// Its column above the aggregation.
+    pub column: Column,
+}
+
+/// An aggregation that can still be given more aggregates.
+#[derive(Debug, Clone)]
+pub(crate) struct AggregateParts {
+    input: LogicalPlan,
+    keys: Vec<Key>,
+    /// Indexes of the keys of each grouping set; `None` for a plain grouping.
+    sets: Option<Vec<Vec<usize>>>,
+    aggregates: Vec<(Expr, Column)>,
+    /// Names of input columns, for messages.
+    names: Vec<(Column, String)>,
+    /// Whether the keys are computed in a projection below.
+    precomputed: bool,
+}
+
+impl Planner<'_> {
+    pub(super) fn aggregate(&self, node: &Aggregate) -> Result<Resolved> {
+        let rows = self.relation(input(&node.input, "Aggregate")?)?;
+        match node.group_type() {
+            GroupType::Unspecified => self.sql_group_by(rows, node),
+            GroupType::Pivot => self.pivot(rows, node),
+            _ => self.dataframe_group_by(rows, node),
+        }
+    }
+
+    /// Keys come first in the output.
+    fn dataframe_group_by(&self, rows: Resolved, node: &Aggregate) -> Result<Resolved> {
+        let (keys, items, windows) = {
+            let scope = Expressions::new(self, vec![&rows]);
+            let keys = self.keys(&scope, &node.grouping_expressions)?;
+            let items = scope.select_list(&node.aggregate_expressions)?;
+            (keys, items, scope.take_windows())
+        };
+        let sets = self.grouping_sets(&rows, node, &keys)?;
+        let mut all: Vec<SelectItem> = keys
+            .iter()
+            .map(|k| SelectItem::Column { name: k.name.clone(), value: k.value.clone(), aliased: k.aliased })
+            .collect();
+        all.extend(items);
+        let rows = self.with_windows(rows, windows)?;
+        self.build_aggregate(rows, keys, sets, all)
+    }
+
+    /// The output is the select list alone; keys may be ordinals, aliases of it, or ALL.
+    fn sql_group_by(&self, rows: Resolved, node: &Aggregate) -> Result<Resolved> {
+        let (keys, items, windows) = {
+            let scope = Expressions::new(self, vec![&rows]);
+            let items = scope.select_list(&node.aggregate_expressions)?;
+            let keys = self.sql_keys(&scope, &rows, &node.grouping_expressions, &items)?;
+            (keys, items, scope.take_windows())
+        };
+        let sets = self.grouping_sets(&rows, node, &keys)?;
+        let rows = self.with_windows(rows, windows)?;
+        self.build_aggregate(rows, keys, sets, items)
+    }
+
+    /// An aggregation without keys.
+    pub(super) fn global_aggregate(&self, rows: Resolved, items: Vec<SelectItem>) -> Result<Resolved> {
+        self.build_aggregate(rows, vec![], None, items)
+    }
+
+    pub(super) fn keys(&self, scope: &Expressions<'_>, expressions: &[Expression]) -> Result<Vec<Key>> {
+        let mut keys = vec![];
+        for expression in expressions {
+            for item in scope.items(expression)? {
+                match item {
+                    SelectItem::Column { name, value, aliased } => keys.push(self.key(name, value, aliased)?),
+                    SelectItem::Generator { generator, .. } => {
+                        return Err(SparkError::analysis(
+                            "UNSUPPORTED_GENERATOR.OUTSIDE_SELECT",
+                            &[("plan", &generator.name)],
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    fn key(&self, name: String, value: TypedExpr, aliased: bool) -> Result<Key> {
+        if value.has_aggregate() {
+            return Err(SparkError::analysis("GROUP_BY_AGGREGATE", &[("sqlExpr", &value.name)]));
+        }
+        if contains_map(&value.data_type) {
+            return Err(SparkError::analysis(
+                "GROUP_EXPRESSION_TYPE_IS_NOT_ORDERABLE",
+                &[("sqlExpr", &value.sql()), ("dataType", &value.type_sql())],
+            ));
+        }
+        let column = match value.as_column() {
+            Some(column) => column.clone(),
+            None => self.ids.column(&name),
+        };
+        Ok(Key { value, name, aliased, column })
+    }
+
+    fn sql_keys(
+        &self,
+        scope: &Expressions<'_>,
+        rows: &Resolved,
+        expressions: &[Expression],
+        items: &[SelectItem],
+    ) -> Result<Vec<Key>> {
+        let mut keys = vec![];
+        for expression in expressions {
+            if is_all(expression) && expressions.len() == 1 && !rows.output.iter().any(|a| self.names.same(&a.name, "all")) {
+                return self.group_by_all(items);
+            }
+            if let Some(position) = ordinal(expression) {
+                keys.push(self.key_at(position, items)?);
+                continue;
+            }
+            match scope.items(expression) {
+                Ok(found) => {
+                    for item in found {
+                        if let SelectItem::Column { name, value, aliased } = item {
+                            keys.push(self.key(name, value, aliased)?);
+                        }
+                    }
+                }
+                Err(error) if error.is("UNRESOLVED_COLUMN") => {
+                    keys.push(self.key_by_alias(expression, items).ok_or(error)?);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(keys)
+    }
+
+    fn key_at(&self, position: i32, items: &[SelectItem]) -> Result<Key> {
+        let item = usize::try_from(position - 1).ok().and_then(|i| items.get(i));
+        match item {
+            Some(SelectItem::Column { name, value, aliased }) => {
+                if value.has_aggregate() {
+                    return Err(SparkError::analysis(
+                        "GROUP_BY_POS_AGGREGATE",
+                        &[("index", &position.to_string()), ("aggExpr", &value.name)],
+                    ));
+                }
+                self.key(name.clone(), value.clone(), *aliased)
+            }
+            _ => Err(SparkError::analysis(
+                "GROUP_BY_POS_OUT_OF_RANGE",
+                &[("index", &position.to_string()), ("size", &items.len().to_string())],
+            )),
+        }
+    }
+
+    fn key_by_alias(&self, expression: &Expression, items: &[SelectItem]) -> Option<Key> {
+        let Some(ExprType::UnresolvedAttribute(attribute)) = &expression.expr_type else { return None };
+        items.iter().find_map(|item| match item {
+            SelectItem::Column { name, value, aliased: true }
+                if self.names.same(name, attribute.unparsed_identifier.trim_matches('`')) =>
+            {
+                self.key(name.clone(), value.clone(), true).ok()
+            }
+            _ => None,
+        })
+    }
+
+    /// `GROUP BY ALL`: every item without an aggregate function.
+    fn group_by_all(&self, items: &[SelectItem]) -> Result<Vec<Key>> {
+        items
+            .iter()
+            .filter_map(|item| match item {
+                SelectItem::Column { name, value, aliased } if !value.has_aggregate() => {
+                    Some(self.key(name.clone(), value.clone(), *aliased))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn grouping_sets(&self, rows: &Resolved, node: &Aggregate, keys: &[Key]) -> Result<Option<Vec<Vec<usize>>>> {
+        let count = keys.len();
+        Ok(match node.group_type() {
+            GroupType::Rollup => Some((0..=count).rev().map(|n| (0..n).collect()).collect()),
+            GroupType::Cube => {
+                if count > 12 {
+                    return Err(SparkError::analysis(
+                        "GROUPING_SIZE_LIMIT_EXCEEDED",
+                        &[("maxSize", "12")],
+                    ));
+                }
+                let subset = |bits: usize| (0..count).filter(|i| bits & (1 << (count - 1 - i)) != 0).collect();
+                Some((0..1_usize << count).rev().map(subset).collect())
+            }
+            _ if !node.grouping_sets.is_empty() => {
+                let scope = Expressions::new(self, vec![rows]);
+                let mut sets = vec![];
+                for set in &node.grouping_sets {
+                    let mut members = vec![];
+                    for expression in &set.grouping_set {
+                        let value = scope.value(expression)?;
+                        let found = keys.iter().position(|k| k.value.expr == value.expr);
+                        members.push(found.ok_or_else(|| {
+                            SparkError::analysis(
+                                "MISSING_AGGREGATION",
+                                &[
+                                    ("expression", &value.sql()),
+                                    ("expressionAnyValue", &quoted(format!("any_value({})", value.name))),
+                                ],
+                            )
+                        })?);
+                    }
+                    sets.push(members);
+                }
+                Some(sets)
+            }
+            _ => None,
+        })
+    }
+
+    pub(super) fn build_aggregate(
+        &self,
+        rows: Resolved,
+        mut keys: Vec<Key>,
+        sets: Option<Vec<Vec<usize>>>,
+        mut items: Vec<SelectItem>,
+    ) -> Result<Resolved> {
+        let computed = sets.is_some() || keys.iter().any(|k| k.value.as_column().is_none());
+        let mut input = rows.plan.clone();
+        if sets.is_some() {
+            // A key that is NULL in some sets is another column than the one aggregates read.
+            for key in &mut keys {
+                key.column = self.ids.column(&key.name);
+            }
+        }
+        if computed {
+            let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+            let mut present: HashSet<Column> = input.schema().columns().into_iter().collect();
+            for key in &keys {
+                if present.insert(key.column.clone()) {
+                    columns.push(aliased_expr(key.value.expr.clone(), &key.column, &key.value.metadata));
+                }
+            }
+            input = projection_of(columns, input)?;
+        }
+        let names = rows.all_attributes().map(|a| (a.column.clone(), a.name.clone())).collect();
+        let nullable_keys = sets.is_some();
+        let mut parts =
+            AggregateParts { input, keys, sets, aggregates: vec![], names, precomputed: computed };
+        let outside = HashSet::new();
+        for item in &mut items {
+            let value = match item {
+                SelectItem::Column { value, .. } => value,
+                SelectItem::Generator { generator, .. } => &mut generator.input,
+            };
+            let before = value.expr.clone();
+            value.expr = parts.rewrite_item(value, &outside, self)?;
+            if nullable_keys && value.expr != before && !super::project::has_aggregate(&before) {
+                value.nullable = true;
+            }
+        }
+        let below_aggregate = parts.plan()?;
+        let mut over = rows.derive(below_aggregate.clone(), rows.output.clone());
+        over.plan = below_aggregate;
+        let (plan, columns) = self.generate(&over, items)?;
+        let (plan, columns) = compute_windows(plan, columns)?;
+        let generated = plan != over.plan;
+        let (projection, output) = self.outputs(columns);
+        let projected = projection_of(projection.clone(), plan.clone())?;
+        let mut resolved = rows.derive(projected, output);
+        if !generated {
+            resolved.below = Some(Arc::new(Below {
+                input: rows,
+                plan,
+                projection,
+                aggregate: Some(parts),
+                filters: vec![],
+            }));
+        }
+        Ok(resolved)
+    }
+}
+
+impl AggregateParts {
+    /// The aggregation node.
+    pub(crate) fn plan(&self) -> Result<LogicalPlan> {
+        let column = |key: &Key| Expr::Column(key.column.clone());
+        let mut seen: HashSet<&Column> = HashSet::new();
+        let keys: Vec<Expr> =
+            self.keys.iter().filter(|k| seen.insert(&k.column)).map(column).collect();
+        let group = match &self.sets {
+            None => keys,
+            Some(sets) => {
+                let set = |members: &Vec<usize>| {
+                    members.iter().filter_map(|i| self.keys.get(*i)).map(column).collect::<Vec<_>>()
+                };
+                vec![Expr::GroupingSet(GroupingSet::GroupingSets(sets.iter().map(set).collect()))]
+            }
+        };
+        let aggregates: Vec<Expr> = self
+            .aggregates
+            .iter()
+            .map(|(expr, column)| expr.clone().alias(column.name()))
+            .collect();
+        if group.is_empty() && aggregates.is_empty() {
+            // `SELECT 1 … GROUP BY ()`: one row.
+            let one = datafusion::functions_aggregate::expr_fn::count(lit(1_i64)).alias("one#");
+            return Ok(LogicalPlan::Aggregate(AggregateNode::try_new(
+                Arc::new(self.input.clone()),
+                group,
+                vec![one],
+            )?));
+        }
+        let node = AggregateNode::try_new(Arc::new(self.input.clone()), group, aggregates)?;
+        Ok(LogicalPlan::Aggregate(node))
+    }
+
+    /// An expression over the input as one over the aggregation; columns in `known` are left alone.
+    pub(crate) fn rewrite(&mut self, expr: Expr, known: &HashSet<Column>, planner: &Planner<'_>) -> Result<Expr> {
+        let mut value = TypedExpr::null();
+        value.expr = expr;
+        self.rewrite_item(&value, known, planner)
+    }
+
+    fn rewrite_item(&mut self, value: &TypedExpr, known: &HashSet<Column>, planner: &Planner<'_>) -> Result<Expr> {
+        let mut failure = None;
+        let rewritten = value.expr.clone().transform_down(|e| {
+            if let Some(key) = self.keys.iter().find(|k| k.value.expr == e) {
+                let column = Expr::Column(key.column.clone());
+                return Ok(Transformed::new(column, true, TreeNodeRecursion::Jump));
+            }
+            match e {
+                Expr::AggregateFunction(_) => {
+                    let column = match self.grouping_call(&e) {
+                        Some(call) => return Ok(Transformed::new(call, true, TreeNodeRecursion::Jump)),
+                        None => self.aggregate_column(e, planner),
+                    };
+                    Ok(Transformed::new(Expr::Column(column), true, TreeNodeRecursion::Jump))
+                }
+                Expr::Column(column) if !known.contains(&column) => {
+                    failure.get_or_insert(column.clone());
+                    Ok(Transformed::no(Expr::Column(column)))
+                }
+                other => Ok(Transformed::no(other)),
+            }
+        })?;
+        match failure {
+            None => Ok(rewritten.data),
+            Some(column) => Err(self.not_grouped(&column)),
+        }
+    }
+
+    fn aggregate_column(&mut self, call: Expr, planner: &Planner<'_>) -> Column {
+        if let Some((_, column)) = self.aggregates.iter().find(|(a, _)| *a == call) {
+            return column.clone();
+        }
+        let column = planner.ids.column("aggregate");
+        self.aggregates.push((call, column.clone()));
+        column
+    }
+
+    /// `grouping(key)` and `grouping_id(…)` in terms of DataFusion's id of the grouping set.
+    fn grouping_call(&self, call: &Expr) -> Option<Expr> {
+        let Expr::AggregateFunction(call) = call else { return None };
+        let sets = self.sets.as_ref();
+        let id = || Expr::Column(Column::new_unqualified(AggregateNode::INTERNAL_GROUPING_ID));
+        let width = self.keys.len();
+        let bit = |index: usize| {
+            let shift = (width - 1 - index) as i64;
+            let id = datafusion::logical_expr::cast(id(), DataType::Int64);
+            datafusion::logical_expr::binary_expr(
+                datafusion::logical_expr::binary_expr(id, datafusion::logical_expr::Operator::BitwiseShiftRight, lit(shift)),
+                datafusion::logical_expr::Operator::BitwiseAnd,
+                lit(1_i64),
+            )
+        };
+        match call.func.name() {
+            crate::functions::GROUPING if sets.is_some() => {
+                let argument = call.params.args.first()?;
+                let index = self.keys.iter().position(|k| k.value.expr == *argument)?;
+                Some(datafusion::logical_expr::cast(bit(index), DataType::Int8))
+            }
+            crate::functions::GROUPING_ID if sets.is_some() => {
+                Some(datafusion::logical_expr::cast(id(), DataType::Int64))
+            }
+            _ => None,
+        }
+    }
+
+    fn not_grouped(&self, column: &Column) -> SparkError {
+        let name = self.names.iter().find(|(c, _)| c == column).map_or(column.name(), |(_, n)| n);
+        if self.keys.is_empty() && self.sets.is_none() {
+            return SparkError::analysis("MISSING_GROUP_BY", &[]);
+        }
+        SparkError::analysis(
+            "MISSING_AGGREGATION",
+            &[
+                ("expression", &quoted(name)),
+                ("expressionAnyValue", &quoted(format!("any_value({name})"))),
+            ],
+        )
+    }
+
+    /// Whether keys are computed below, so that their columns are new.
+    pub(crate) fn has_computed_keys(&self) -> bool {
+        self.precomputed
+    }
+}
+
+/// The columns of keys, as an aggregation passes them on.
+pub(crate) fn key_attributes(keys: &[Key]) -> Vec<Attribute> {
+    keys.iter()
+        .map(|k| Attribute {
+            name: k.name.clone(),
+            column: k.column.clone(),
+            data_type: k.value.data_type.clone(),
+            nullable: k.value.nullable,
+            metadata: k.value.metadata.clone(),
+            qualifier: vec![],
+        })
+        .collect()
+}
+
+fn contains_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(_, _) => true,
+        DataType::List(item) => contains_map(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|f| contains_map(f.data_type())),
+        _ => false,
+    }
+}
+
+fn is_all(expression: &Expression) -> bool {
+    match &expression.expr_type {
+        Some(ExprType::UnresolvedAttribute(a)) => a.unparsed_identifier.eq_ignore_ascii_case("all"),
+        _ => false,
+    }
+}
+
+fn ordinal(expression: &Expression) -> Option<i32> {
+    match &expression.expr_type {
+        Some(ExprType::Literal(literal)) => match &literal.literal_type {
+            Some(LiteralType::Integer(v)) => Some(*v),
+            _ => None,
+        },
+        _ => None,
+    }
+}

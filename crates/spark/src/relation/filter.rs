@@ -1,0 +1,153 @@
+//! `WHERE`, `HAVING`, limits and hints.
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlanBuilder;
+use spark_connect_proto::{Filter, Hint, Limit, Offset, SubqueryAlias, Tail};
+
+use super::{input, project::has_aggregate};
+use crate::{
+    error::{Result, SparkError, quoted},
+    expression::Expressions,
+    planner::Planner,
+    scope::Resolved,
+    typed::TypedExpr,
+};
+
+impl Planner<'_> {
+    pub(super) fn filter(&self, node: &Filter) -> Result<Resolved> {
+        let rows = self.relation(input(&node.input, "Filter")?)?;
+        let condition = node.condition.as_ref().ok_or_else(|| crate::expression::not_set("Filter", "condition"))?;
+        let (value, windows) = {
+            let below = rows.below.clone();
+            let scope = Expressions::new(self, vec![&rows]).with_below(below.as_ref().map(|b| &b.input));
+            (scope.condition(condition)?, scope.take_windows())
+        };
+        let rows = self.with_windows(rows, windows)?;
+        self.filtered(rows, value)
+    }
+
+    /// The rows for which `value` is true.
+    pub(crate) fn filtered(&self, rows: Resolved, value: TypedExpr) -> Result<Resolved> {
+        let over_aggregate = rows.below.as_ref().is_some_and(|b| b.aggregate.is_some());
+        if (has_aggregate(&value.expr) && !over_aggregate) || value.has_window() {
+            let inner = invalid_parts(&value);
+            return Err(SparkError::analysis(
+                "INVALID_WHERE_CONDITION",
+                &[("condition", &quoted(&value.name)), ("expressionList", &inner)],
+            ));
+        }
+        let (rows, mut values) = self.reach_below(rows, vec![value])?;
+        let Some(value) = values.pop() else { return Ok(rows) };
+        let plan = LogicalPlanBuilder::from(rows.plan.clone()).filter(value.expr.clone())?.build()?;
+        let mut filtered = rows.with_plan(plan);
+        if let Some(below) = &rows.below {
+            let mut below = below.as_ref().clone();
+            below.filters.push(value.expr);
+            filtered.below = Some(Arc::new(below));
+        }
+        Ok(filtered)
+    }
+
+    pub(super) fn limit(&self, node: &Limit) -> Result<Resolved> {
+        let rows = self.relation(input(&node.input, "Limit")?)?;
+        let count = limit_count(node.limit, "limit")?;
+        let plan = LogicalPlanBuilder::from(rows.plan.clone()).limit(0, Some(count))?.build()?;
+        Ok(rows.with_plan(plan))
+    }
+
+    pub(super) fn offset(&self, node: &Offset) -> Result<Resolved> {
+        let rows = self.relation(input(&node.input, "Offset")?)?;
+        let count = limit_count(node.offset, "offset")?;
+        let plan = LogicalPlanBuilder::from(rows.plan.clone()).limit(count, None)?.build()?;
+        Ok(rows.with_plan(plan))
+    }
+
+    /// The last rows: all rows are kept in memory while they are counted.
+    pub(super) fn tail(&self, node: &Tail) -> Result<Resolved> {
+        let rows = self.relation(input(&node.input, "Tail")?)?;
+        let wanted = limit_count(node.limit, "tail")?;
+        if rows.is_streaming {
+            return Err(streaming_action());
+        }
+        let batches = self.catalog.collect(&rows)?;
+        let total: usize = batches.iter().map(|b| b.num_rows()).sum();
+        let mut skip = total.saturating_sub(wanted);
+        let mut kept = vec![];
+        for batch in batches {
+            let here = skip.min(batch.num_rows());
+            skip -= here;
+            if here < batch.num_rows() {
+                kept.push(batch.slice(here, batch.num_rows() - here));
+            }
+        }
+        let plan = super::local::scan_of(rows.plan.schema().inner().clone(), kept)?;
+        Ok(rows.with_plan(plan))
+    }
+
+    pub(super) fn hint(&self, node: &Hint) -> Result<Resolved> {
+        let rows = self.relation(input(&node.input, "Hint")?)?;
+        tracing::debug!(hint = %node.name, "plan hints have no effect: join strategies are chosen by size");
+        Ok(rows)
+    }
+
+    pub(super) fn subquery_alias(&self, node: &SubqueryAlias) -> Result<Resolved> {
+        let rows = self.relation(input(&node.input, "SubqueryAlias")?)?;
+        Ok(self.qualified(rows, &node.alias))
+    }
+
+    /// The relation under an alias: its columns may be written `alias.column`.
+    pub(crate) fn qualified(&self, rows: Resolved, alias: &str) -> Resolved {
+        let mut output = rows.output.clone();
+        for attribute in &mut output {
+            attribute.qualifier = vec![alias.to_string()];
+        }
+        rows.derive(rows.plan.clone(), output)
+    }
+}
+
+pub(crate) fn limit_count(value: i32, name: &str) -> Result<usize> {
+    usize::try_from(value).map_err(|_| {
+        SparkError::analysis(
+            "INVALID_LIMIT_LIKE_EXPRESSION.IS_NEGATIVE",
+            &[("name", name), ("v", &value.to_string()), ("expr", &quoted(value))],
+        )
+    })
+}
+
+/// An action on a streaming DataFrame.
+pub(crate) fn streaming_action() -> SparkError {
+    SparkError::streaming_unsupported(
+        "Queries with streaming sources must be executed with writeStream.start(), or from a streaming table or flow \
+         definition within a Spark Declarative Pipeline.",
+    )
+}
+
+/// The aggregate and window functions of a condition, as messages list them.
+fn invalid_parts(value: &TypedExpr) -> String {
+    match value.name.split_once('(') {
+        Some(_) => {
+            // The text between the outermost comparison's parentheses names the offending call well enough.
+            let inner = value.name.trim_start_matches('(').trim_end_matches(')');
+            let call_end = matching_end(inner).unwrap_or(inner.len());
+            inner.get(..call_end).unwrap_or(inner).to_string()
+        }
+        None => value.name.clone(),
+    }
+}
+
+fn matching_end(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,189 @@
+//! Select lists: projections, and what has to happen below one.
+//!
+//! A select list becomes, from the bottom: time windows, generators (unnest), window functions, the projection. A list with
+//! aggregate functions is a global aggregation.
+use std::{collections::HashSet, sync::Arc};
+
+use datafusion::{
+    common::{
+        Column,
+        metadata::FieldMetadata,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, expr::Alias},
+};
+use spark_connect_proto::{Expression, Project};
+
+use super::AggregateParts;
+use crate::{
+    error::Result,
+    expression::{Expressions, SelectItem},
+    planner::Planner,
+    scope::{Attribute, Resolved},
+    typed::TypedExpr,
+    types::Metadata,
+};
+
+/// What a projection or aggregation was made of, so that a filter or sort above may reach below it.
+#[derive(Debug, Clone)]
+pub(crate) struct Below {
+    /// What names are resolved against.
+    pub input: Resolved,
+    /// The plan right below the projection. For an aggregation, `aggregate` makes it.
+    pub plan: LogicalPlan,
+    /// The projection.
+    pub projection: Vec<Expr>,
+    /// The aggregation below the projection.
+    pub aggregate: Option<AggregateParts>,
+    /// Filters above the projection.
+    pub filters: Vec<Expr>,
+}
+
+impl Planner<'_> {
+    pub(super) fn project(&self, node: &Project) -> Result<Resolved> {
+        let input = match node.input.as_deref() {
+            Some(relation) => self.relation(relation)?,
+            None => Resolved::leaf(LogicalPlanBuilder::empty(true).build()?, vec![], false),
+        };
+        self.select(input, &node.expressions)
+    }
+
+    /// `input.select(expressions)`.
+    pub(crate) fn select(&self, input: Resolved, expressions: &[Expression]) -> Result<Resolved> {
+        let (items, windows) = {
+            let scope = Expressions::new(self, vec![&input]);
+            let items = scope.select_list(expressions)?;
+            (items, scope.take_windows())
+        };
+        let input = self.with_windows(input, windows)?;
+        self.select_items(input, items)
+    }
+
+    /// A projection of resolved items.
+    pub(crate) fn select_items(&self, input: Resolved, items: Vec<SelectItem>) -> Result<Resolved> {
+        let aggregates = items.iter().any(|item| match item {
+            SelectItem::Column { value, .. } => has_aggregate(&value.expr),
+            SelectItem::Generator { generator, .. } => has_aggregate(&generator.input.expr),
+        });
+        if aggregates {
+            return self.global_aggregate(input, items);
+        }
+        let (plan, columns) = self.generate(&input, items)?;
+        let (plan, columns) = compute_windows(plan, columns)?;
+        let (projection, output) = self.outputs(columns);
+        let projected = projection_of(projection.clone(), plan.clone())?;
+        let mut resolved = input.derive(projected, output);
+        resolved.below = Some(Arc::new(Below {
+            input,
+            plan,
+            projection,
+            aggregate: None,
+            filters: vec![],
+        }));
+        Ok(resolved)
+    }
+
+    /// Gives items their columns: a column that is passed on keeps its internal name, all others get one.
+    pub(crate) fn outputs(&self, columns: Vec<(String, TypedExpr, bool)>) -> (Vec<Expr>, Vec<Attribute>) {
+        let mut used: HashSet<Column> = HashSet::new();
+        let (mut projection, mut output) = (vec![], vec![]);
+        for (name, value, aliased) in columns {
+            let passed = match value.as_column() {
+                Some(column) if !aliased && used.insert(column.clone()) => Some(column.clone()),
+                _ => None,
+            };
+            let qualifier = if passed.is_some() { value.qualifier } else { vec![] };
+            let column = passed.clone().unwrap_or_else(|| self.ids.column(&name));
+            projection.push(match passed {
+                Some(column) => Expr::Column(column),
+                None => aliased_expr(value.expr, &column, &value.metadata),
+            });
+            output.push(Attribute {
+                name,
+                column,
+                data_type: value.data_type,
+                nullable: value.nullable,
+                metadata: value.metadata,
+                qualifier,
+            });
+        }
+        (projection, output)
+    }
+}
+
+/// `expr AS column`, with Spark's metadata on the field so that the engine finds its marks.
+pub(crate) fn aliased_expr(expr: Expr, column: &Column, metadata: &Metadata) -> Expr {
+    let metadata = (!metadata.is_empty()).then(|| FieldMetadata::from(metadata.clone()));
+    Expr::Alias(Alias {
+        expr: Box::new(expr.unalias()),
+        relation: None,
+        name: column.name.clone(),
+        metadata,
+    })
+}
+
+/// A projection whose expressions are used as they are.
+pub(crate) fn projection_of(expressions: Vec<Expr>, input: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(LogicalPlan::Projection(Projection::try_new(expressions, Arc::new(input))?))
+}
+
+pub(crate) fn has_aggregate(expr: &Expr) -> bool {
+    expr.exists(|e| Ok(matches!(e, Expr::AggregateFunction(_)))).unwrap_or(false)
+}
+
+/// Moves window functions into plan nodes below.
+pub(crate) fn compute_windows(
+    plan: LogicalPlan,
+    columns: Vec<(String, TypedExpr, bool)>,
+) -> Result<(LogicalPlan, Vec<(String, TypedExpr, bool)>)> {
+    let mut functions: Vec<Expr> = vec![];
+    for (_, value, _) in &columns {
+        value.expr.apply(|e| {
+            if matches!(e, Expr::WindowFunction(_)) {
+                if !functions.contains(e) {
+                    functions.push(e.clone());
+                }
+                return Ok(TreeNodeRecursion::Jump);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    if functions.is_empty() {
+        return Ok((plan, columns));
+    }
+    let named: Vec<Expr> =
+        functions.iter().enumerate().map(|(i, f)| f.clone().alias(format!("over#{i}"))).collect();
+    // One node per partitioning and order: DataFusion sorts once for each.
+    let mut plan = LogicalPlanBuilder::from(plan);
+    let mut groups: Vec<(Vec<Expr>, Vec<datafusion::logical_expr::expr::Sort>, Vec<Expr>)> = vec![];
+    for (function, named) in functions.iter().zip(named) {
+        let Expr::WindowFunction(window) = function else { continue };
+        let (partition, order) = (&window.params.partition_by, &window.params.order_by);
+        match groups.iter_mut().find(|(p, o, _)| p == partition && o == order) {
+            Some((_, _, all)) => all.push(named),
+            None => groups.push((partition.clone(), order.clone(), vec![named])),
+        }
+    }
+    for (_, _, group) in groups {
+        plan = plan.window(group)?;
+    }
+    let columns = columns
+        .into_iter()
+        .map(|(name, mut value, aliased)| {
+            value.expr = value
+                .expr
+                .transform_down(|e| match functions.iter().position(|f| *f == e) {
+                    Some(i) => Ok(Transformed::new(
+                        Expr::Column(Column::new_unqualified(format!("over#{i}"))),
+                        true,
+                        TreeNodeRecursion::Jump,
+                    )),
+                    None => Ok(Transformed::no(e)),
+                })?
+                .data;
+            // What was a window function is a computed column: it gets a name of its own.
+            Ok((name, value, aliased))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok((plan.build()?, columns))
+}

@@ -1,0 +1,102 @@
+//! Watermarks, observed metrics, and text columns parsed as records.
+use std::sync::Arc;
+
+use datafusion::logical_expr::{Extension, LogicalPlan};
+use millstream_engine::plan::WatermarkNode;
+use spark_connect_proto::{CollectMetrics, Parse, WithWatermark};
+
+use super::input;
+use crate::{
+    error::{Exception, Result, SparkError, quoted, quoted_id},
+    expression::Expressions,
+    interval::CalendarInterval,
+    planner::Planner,
+    scope::{Attribute, Resolved, parse_attribute_name, resolve_name, unresolved_column},
+    types::{TIME_WINDOW_KEY, WATERMARK_DELAY_KEY, is_timestamp, sql_name},
+};
+
+impl Planner<'_> {
+    pub(super) fn with_watermark(&self, node: &WithWatermark) -> Result<Resolved> {
+        let rows = self.relation(input(&node.input, "WithWatermark")?)?;
+        let delay_ms = delay_ms(&node.delay_threshold)?;
+        let parts = parse_attribute_name(&node.event_time)?;
+        let value = resolve_name(&parts, rows.output.iter(), self.names)?
+            .ok_or_else(|| unresolved_column(&parts, rows.output.iter()))?;
+        let Some(column) = value.as_column().cloned() else {
+            return Err(SparkError::analysis(
+                "EVENT_TIME_MUST_BE_TOP_LEVEL_COLUMN",
+                &[("eventExpr", &value.name)],
+            ));
+        };
+        let window = value.metadata.contains_key(TIME_WINDOW_KEY);
+        if !is_timestamp(&value.data_type) && !window {
+            return Err(SparkError::analysis(
+                "EVENT_TIME_IS_NOT_ON_TIMESTAMP_TYPE",
+                &[("eventName", &quoted_id(&value.name)), ("eventType", &quoted(sql_name(&value.data_type)))],
+            ));
+        }
+        let mut output = rows.output.clone();
+        for attribute in &mut output {
+            if attribute.column == column {
+                attribute.metadata.insert(WATERMARK_DELAY_KEY.to_string(), delay_ms.to_string());
+            }
+        }
+        // A batch has no late rows: nothing is left of the watermark but the column's mark, and Spark drops even that.
+        if !rows.is_streaming {
+            return Ok(rows);
+        }
+        let tagged = WatermarkNode::try_new(rows.plan.clone(), column, delay_ms)?;
+        let plan = LogicalPlan::Extension(Extension { node: Arc::new(tagged) });
+        let hidden = rows.hidden.clone();
+        let mut watermarked = rows.derive(plan, output);
+        watermarked.hidden = hidden;
+        Ok(watermarked)
+    }
+
+    /// `observe(name, metrics…)`: the rows go through unchanged.
+    pub(super) fn collect_metrics(&self, node: &CollectMetrics) -> Result<Resolved> {
+        let rows = self.relation(input(&node.input, "CollectMetrics")?)?;
+        {
+            let scope = Expressions::new(self, vec![&rows]);
+            for metric in &node.metrics {
+                scope.items(metric)?;
+            }
+        }
+        tracing::warn!(name = %node.name, "observed metrics are not collected: the rows pass through unchanged");
+        Ok(rows)
+    }
+
+    /// `spark.read.json(df of text)`.
+    pub(super) fn parse(&self, node: &Parse) -> Result<Resolved> {
+        let _ = self.relation(input(&node.input, "Parse")?)?;
+        Err(SparkError::unsupported("reading records from a DataFrame of text; use from_json or from_csv"))
+    }
+}
+
+/// A delay threshold such as `10 minutes`, in milliseconds.
+fn delay_ms(text: &str) -> Result<i64> {
+    let parsed = CalendarInterval::parse(text).ok_or_else(|| {
+        SparkError::analysis("CANNOT_PARSE_INTERVAL", &[("intervalString", &format!("'{text}'"))])
+    })?;
+    if parsed.is_negative() {
+        return Err(SparkError::plain(
+            Exception::IllegalArgument,
+            format!("requirement failed: delay threshold ({text}) should not be negative."),
+        ));
+    }
+    parsed
+        .millis_31_day_months()
+        .ok_or_else(|| SparkError::analysis("CANNOT_PARSE_INTERVAL", &[("intervalString", &format!("'{text}'"))]))
+}
+
+/// `dropDuplicatesWithinWatermark` over a stream.
+pub(super) fn within_watermark(rows: &Resolved, keys: &[Attribute]) -> Result<LogicalPlan> {
+    let marked = rows.output.iter().any(|a| a.metadata.contains_key(WATERMARK_DELAY_KEY));
+    if !marked {
+        return Err(SparkError::streaming_unsupported(
+            "dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark",
+        ));
+    }
+    let _ = keys;
+    Err(SparkError::unsupported("dropDuplicatesWithinWatermark"))
+}

@@ -1,0 +1,193 @@
+//! Time windows: the column that `window(…)` stands for.
+//!
+//! ```text
+//!   tumbling   Projection: *, struct(start, start + duration) AS window     one row each
+//!                Filter: time IS NOT NULL
+//!   sliding    Projection: *, struct(start, start + duration) AS window
+//!                Unnest: start                                              ⌈duration / slide⌉ rows each
+//!                  Projection: *, starts(time) AS start
+//!                    Filter: time IS NOT NULL
+//! ```
+//!
+//! Starts are `floor((time − offset) / slide) · slide + offset` and, for a sliding window, the ones before it that still
+//! reach the time, the latest first. Windows are aligned to the epoch in UTC, whatever the session time zone.
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, AsArray, ListBuilder, PrimitiveArray, TimestampMicrosecondBuilder},
+    datatypes::{DataType, TimestampMicrosecondType},
+};
+use datafusion::{
+    common::UnnestOptions,
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility},
+};
+
+use super::project::{aliased_expr, projection_of};
+use crate::{
+    error::{Result, SparkError, arithmetic_overflow},
+    expression::{TimeWindow, TimeWindowKind},
+    functions::{Batch, Call, PreparedKernel},
+    planner::Planner,
+    scope::Resolved,
+    typed::TypedExpr,
+    types::{list_item, relabel},
+};
+
+impl Planner<'_> {
+    /// The relation with the columns of these windows, hidden.
+    pub(crate) fn with_windows(&self, input: Resolved, windows: Vec<TimeWindow>) -> Result<Resolved> {
+        let mut windows = windows.into_iter();
+        let Some(window) = windows.next() else { return Ok(input) };
+        if windows.next().is_some() {
+            return Err(SparkError::analysis("_LEGACY_ERROR_TEMP_1039", &[]));
+        }
+        let plan = match &window.kind {
+            TimeWindowKind::Fixed { duration, slide, start } => {
+                self.fixed(input.plan.clone(), &window, *duration, *slide, *start)?
+            }
+            TimeWindowKind::Session { gap } => self.session(&input, &window, gap)?,
+        };
+        let mut with_window = input;
+        with_window.plan = plan;
+        with_window.hidden.push(window.attribute);
+        // A filter above may no longer widen the projection below: the window lies between.
+        with_window.below = None;
+        Ok(with_window)
+    }
+
+    fn fixed(
+        &self,
+        plan: LogicalPlan,
+        window: &TimeWindow,
+        duration: i64,
+        slide: i64,
+        start: i64,
+    ) -> Result<LogicalPlan> {
+        let mut plan = LogicalPlanBuilder::from(plan);
+        if window.time.nullable {
+            plan = plan.filter(window.time.expr.clone().is_not_null())?;
+        }
+        let grid = Grid { duration, slide, start };
+        if slide == duration {
+            let first = self.grid_call("window_start", Step::Start, grid, window.time.clone())?;
+            return self.bounds(plan.build()?, window, first, grid);
+        }
+        let starts = self.grid_call("window_starts", Step::Starts, grid, window.time.clone())?;
+        let column = self.ids.column("window_start");
+        let input = plan.build()?;
+        let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+        columns.push(starts.expr.alias(column.name()));
+        let expanded = LogicalPlanBuilder::from(projection_of(columns, input)?)
+            .unnest_columns_with_options(vec![column.clone()], UnnestOptions::new().with_preserve_nulls(false))?
+            .build()?;
+        let data_type = window.time.data_type.clone();
+        let first = TypedExpr::new(Expr::Column(column), data_type, false, "start");
+        self.bounds(expanded, window, first, grid)
+    }
+
+    /// Adds the window's struct to the plan.
+    fn bounds(&self, plan: LogicalPlan, window: &TimeWindow, first: TypedExpr, grid: Grid) -> Result<LogicalPlan> {
+        let last = self.grid_call("window_end", Step::End, grid, first.clone())?;
+        let whole = crate::functions::named_struct(vec![("start".into(), first), ("end".into(), last)]);
+        let mut columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+        columns.push(aliased_expr(whole.expr, &window.attribute.column, &window.attribute.metadata));
+        projection_of(columns, plan)
+    }
+
+    fn grid_call(&self, name: &'static str, step: Step, grid: Grid, time: TypedExpr) -> Result<TypedExpr> {
+        let data_type = match step {
+            Step::Starts => DataType::List(list_item(time.data_type.clone(), false)),
+            _ => time.data_type.clone(),
+        };
+        let nullable = time.nullable && step != Step::Starts;
+        let call = Call::new(name, vec![time], &self.context);
+        let kernel = crate::functions::Kernel::Prepared(Arc::new(GridKernel { step, grid }));
+        Ok(call.kernel_with(name, kernel, data_type, nullable, Volatility::Immutable))
+    }
+
+    fn session(&self, input: &Resolved, window: &TimeWindow, gap: &TypedExpr) -> Result<LogicalPlan> {
+        // The first session of a row is [time, time + gap); merging is the aggregation's business.
+        let call = Call::new("session_end", vec![window.time.clone(), gap.clone()], &self.context);
+        let end = crate::functions::add_calendar_interval(&call)?;
+        let first = window.time.clone();
+        let open = first.expr.clone().is_not_null().and(end.expr.clone().gt(first.expr.clone()));
+        let plan = LogicalPlanBuilder::from(input.plan.clone()).filter(open)?.build()?;
+        let whole = crate::functions::named_struct(vec![("start".into(), first), ("end".into(), end)]);
+        let mut columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+        columns.push(aliased_expr(whole.expr, &window.attribute.column, &window.attribute.metadata));
+        projection_of(columns, plan)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Start,
+    Starts,
+    End,
+}
+
+/// The grid of window starts, in microseconds.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    duration: i64,
+    slide: i64,
+    start: i64,
+}
+
+impl Grid {
+    /// The latest start at or before `time`.
+    fn last_start(self, time: i64) -> Option<i64> {
+        let past = time.checked_sub(self.start)?.rem_euclid(self.slide);
+        time.checked_sub(past)
+    }
+
+    /// How many windows a time may lie in at most.
+    fn overlap(self) -> i64 {
+        (self.duration + self.slide - 1) / self.slide
+    }
+}
+
+#[derive(Debug)]
+struct GridKernel {
+    step: Step,
+    grid: Grid,
+}
+
+impl PreparedKernel for GridKernel {
+    fn fingerprint(&self) -> String {
+        format!("{:?} {:?}", self.step, self.grid)
+    }
+
+    fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
+        let times = batch.array(0)?;
+        let times = times.as_primitive::<TimestampMicrosecondType>();
+        let overflow = || arithmetic_overflow("long overflow", "");
+        let grid = self.grid;
+        let moved = |step: &dyn Fn(i64) -> Option<i64>| -> Result<ArrayRef> {
+            let values: PrimitiveArray<TimestampMicrosecondType> =
+                times.try_unary(|t| step(t).ok_or_else(|| datafusion::error::DataFusionError::from(overflow())))?;
+            relabel(&(Arc::new(values) as ArrayRef), batch.return_type())
+        };
+        match self.step {
+            Step::Start => moved(&|t| grid.last_start(t)),
+            Step::End => moved(&|t| t.checked_add(grid.duration)),
+            Step::Starts => {
+                let mut starts = ListBuilder::new(TimestampMicrosecondBuilder::new());
+                for time in times.iter() {
+                    if let Some(time) = time {
+                        let last = grid.last_start(time).ok_or_else(overflow)?;
+                        for step in 0..grid.overlap() {
+                            let start = last.checked_sub(step * grid.slide).ok_or_else(overflow)?;
+                            // A start too far back does not reach the time.
+                            if start.checked_add(grid.duration).is_some_and(|end| end > time) {
+                                starts.values().append_value(start);
+                            }
+                        }
+                    }
+                    starts.append(true);
+                }
+                relabel(&(Arc::new(starts.finish()) as ArrayRef), batch.return_type())
+            }
+        }
+    }
+}

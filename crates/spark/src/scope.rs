@@ -1,0 +1,498 @@
+//! Names: what a plan's columns are called, and which column a name means.
+//!
+//! Every column of a plan has an internal name, `name#id`, that is unique in the plan, as Spark's expression ids are; the
+//! name users see lives beside it in an [`Attribute`]. So two columns of one name, self joins, columns referenced through a
+//! DataFrame (`df.a`) and case-insensitive names work without DataFusion noticing. The internal name is carried as long as
+//! the value is the same column; a computed column gets a new one. Ids count from zero in every resolution, so that one
+//! program always gives one plan: checkpoints depend on it.
+//!
+//! A reference through a DataFrame carries the id of the plan node the DataFrame stands for. [`Lineage`] keeps, for every
+//! node, its id and its columns; the reference is resolved by name in that node, and holds if the column found is still a
+//! column here.
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use datafusion::{
+    common::Column,
+    logical_expr::{Expr, LogicalPlan},
+};
+
+use crate::{
+    error::{Result, SparkError, quoted_id, quoted_name},
+    relation::Below,
+    typed::TypedExpr,
+    types::{AUTO_ALIAS_KEY, Metadata, map_fields},
+};
+
+/// Source of internal names.
+#[derive(Debug, Default)]
+pub struct ColumnIds(AtomicU64);
+
+impl ColumnIds {
+    /// An internal name for a column that users see as `name`.
+    pub fn column(&self, name: &str) -> Column {
+        let id = self.0.fetch_add(1, Ordering::Relaxed);
+        Column::new_unqualified(format!("{name}#{id}"))
+    }
+}
+
+/// A column of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attribute {
+    /// Name that users see.
+    pub name: String,
+    /// Column of the DataFusion plan.
+    pub column: Column,
+    /// Spark's type.
+    pub data_type: DataType,
+    /// Whether Spark's schema says that values may be NULL.
+    pub nullable: bool,
+    /// Spark's column metadata.
+    pub metadata: Metadata,
+    /// Names before the dot: the alias of a subquery, or catalog, database and table.
+    pub qualifier: Vec<String>,
+}
+
+impl Attribute {
+    /// A reference to this column.
+    pub fn reference(&self) -> TypedExpr {
+        let expr = Expr::Column(self.column.clone());
+        let mut typed = TypedExpr::new(expr, self.data_type.clone(), self.nullable, &self.name);
+        typed.metadata.clone_from(&self.metadata);
+        typed.qualifier.clone_from(&self.qualifier);
+        typed.metadata.remove(AUTO_ALIAS_KEY);
+        typed
+    }
+
+    /// The column as clients see it.
+    pub fn field(&self) -> FieldRef {
+        let pairs = self.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let field = Field::new(&self.name, self.data_type.clone(), self.nullable);
+        Arc::new(field.with_metadata(pairs))
+    }
+
+    /// Name and qualifier as messages show them.
+    pub fn qualified_name(&self) -> String {
+        let parts: Vec<&str> =
+            self.qualifier.iter().map(String::as_str).chain([self.name.as_str()]).collect();
+        quoted_name(&parts)
+    }
+}
+
+/// The nodes below a plan, with what references through DataFrames need.
+#[derive(Debug, Clone, Default)]
+pub struct Lineage {
+    /// Id of the node, where the client gave one.
+    pub plan_id: Option<i64>,
+    /// The node's columns.
+    pub output: Vec<Attribute>,
+    /// Its inputs; a union hides them.
+    pub inputs: Vec<Arc<Lineage>>,
+}
+
+/// A resolved relation.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The DataFusion plan. It may have more columns than `output`.
+    pub plan: LogicalPlan,
+    /// The columns users see, in order.
+    pub output: Vec<Attribute>,
+    /// Columns that are there but only found when asked for by qualifier or DataFrame: the dropped side of a USING join.
+    pub hidden: Vec<Attribute>,
+    /// Whether rows come from a stream.
+    pub is_streaming: bool,
+    /// The nodes below.
+    pub lineage: Arc<Lineage>,
+    /// What a filter or sort above may reach through to.
+    pub(crate) below: Option<Arc<Below>>,
+}
+
+impl Resolved {
+    /// A relation without inputs.
+    pub fn leaf(plan: LogicalPlan, output: Vec<Attribute>, is_streaming: bool) -> Self {
+        let lineage = Arc::new(Lineage { plan_id: None, output: output.clone(), inputs: vec![] });
+        Self { plan, output, hidden: vec![], is_streaming, lineage, below: None }
+    }
+
+    /// A relation of other columns made from this one.
+    pub fn derive(&self, plan: LogicalPlan, output: Vec<Attribute>) -> Self {
+        let inputs = vec![Arc::clone(&self.lineage)];
+        let lineage = Arc::new(Lineage { plan_id: None, output: output.clone(), inputs });
+        let is_streaming = self.is_streaming;
+        Self { plan, output, hidden: vec![], is_streaming, lineage, below: None }
+    }
+
+    /// A relation of the same columns made from this one.
+    pub fn with_plan(&self, plan: LogicalPlan) -> Self {
+        let mut derived = self.derive(plan, self.output.clone());
+        derived.hidden.clone_from(&self.hidden);
+        derived
+    }
+
+    /// The same relation, known under a plan id.
+    pub fn with_plan_id(mut self, plan_id: Option<i64>) -> Self {
+        if plan_id.is_some() {
+            let mut lineage = self.lineage.as_ref().clone();
+            // A node that only passes its input on may stand for several DataFrames.
+            if lineage.plan_id.is_some() {
+                let inputs = vec![Arc::clone(&self.lineage)];
+                lineage = Lineage { plan_id: None, output: self.output.clone(), inputs };
+            }
+            lineage.plan_id = plan_id;
+            lineage.output.clone_from(&self.output);
+            self.lineage = Arc::new(lineage);
+        }
+        self
+    }
+
+    /// The schema clients see.
+    pub fn fields(&self) -> Fields {
+        self.output.iter().map(Attribute::field).collect()
+    }
+
+    /// All columns that are there, hidden ones last.
+    pub fn all_attributes(&self) -> impl Iterator<Item = &Attribute> + Clone {
+        self.output.iter().chain(&self.hidden)
+    }
+
+    /// Internal names of all columns that are there.
+    pub fn column_set(&self) -> HashSet<&Column> {
+        self.all_attributes().map(|a| &a.column).collect()
+    }
+}
+
+/// How names are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameMatch {
+    /// `spark.sql.caseSensitive`.
+    pub case_sensitive: bool,
+}
+
+impl NameMatch {
+    /// Whether two names are the same.
+    pub fn same(self, a: &str, b: &str) -> bool {
+        if self.case_sensitive { a == b } else { a == b || a.to_lowercase() == b.to_lowercase() }
+    }
+
+    fn ends_with(self, qualifier: &[String], wanted: &[String]) -> bool {
+        wanted.len() <= qualifier.len()
+            && qualifier.iter().rev().zip(wanted.iter().rev()).all(|(a, b)| self.same(a, b))
+    }
+}
+
+/// The attributes that `parts` may mean, each with how many parts its qualifier and name took. Longer qualifiers win.
+pub fn candidates<'a>(
+    parts: &[String],
+    attributes: impl Iterator<Item = &'a Attribute> + Clone,
+    names: NameMatch,
+) -> (Vec<&'a Attribute>, usize) {
+    // catalog.database.table.column, database.table.column, table.column
+    for taken in (2..=parts.len().min(4)).rev() {
+        let (Some(qualifier), Some(name)) = (parts.get(..taken - 1), parts.get(taken - 1)) else { continue };
+        let found: Vec<&Attribute> = attributes
+            .clone()
+            .filter(|a| {
+                names.same(&a.name, name)
+                    && !a.qualifier.is_empty()
+                    && names.ends_with(&a.qualifier, qualifier)
+                    && (qualifier.len() == 1 || a.qualifier.len() == qualifier.len())
+            })
+            .collect();
+        if !found.is_empty() {
+            return (found, taken);
+        }
+    }
+    let Some(name) = parts.first() else { return (vec![], 0) };
+    (attributes.filter(|a| names.same(&a.name, name)).collect(), 1)
+}
+
+/// Resolves a name with its nested fields against `attributes`; `None` if there is no such column.
+pub fn resolve_name<'a>(
+    parts: &[String],
+    attributes: impl Iterator<Item = &'a Attribute> + Clone,
+    names: NameMatch,
+) -> Result<Option<TypedExpr>> {
+    let (mut found, taken) = candidates(parts, attributes, names);
+    found.dedup_by(|a, b| a.column == b.column);
+    let Some(first) = found.first() else { return Ok(None) };
+    if found.len() > 1 {
+        let mut all: Vec<String> = found.iter().map(|a| a.qualified_name()).collect();
+        all.sort();
+        return Err(SparkError::analysis(
+            "AMBIGUOUS_REFERENCE",
+            &[("name", &quoted_name(parts)), ("referenceNames", &format!("[{}]", all.join(", ")))],
+        ));
+    }
+    let fields = parts.get(taken..).unwrap_or_default();
+    let mut value = first.reference();
+    for field in fields {
+        value = extract_field(value, field, names)?;
+        value.output_name = Some(field.clone());
+    }
+    Ok(Some(value))
+}
+
+/// `value.field` of a struct, an array of structs, or a map with text keys.
+pub fn extract_field(value: TypedExpr, field: &str, names: NameMatch) -> Result<TypedExpr> {
+    crate::expression::extract::by_name(value, field, names)
+}
+
+/// The index of the field of that name; `AMBIGUOUS_REFERENCE_TO_FIELDS`, `FIELD_NOT_FOUND`.
+pub fn find_field(fields: &Fields, name: &str, names: NameMatch) -> Result<usize> {
+    let found: Vec<usize> = fields
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| names.same(f.name(), name))
+        .map(|(i, _)| i)
+        .collect();
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let all: Vec<String> = fields.iter().map(|f| quoted_id(f.name())).collect();
+            Err(SparkError::analysis(
+                "FIELD_NOT_FOUND",
+                &[("fieldName", &quoted_id(name)), ("fields", &all.join(", "))],
+            ))
+        }
+        many => Err(SparkError::analysis(
+            "AMBIGUOUS_REFERENCE_TO_FIELDS",
+            &[("field", &quoted_id(name)), ("count", &many.len().to_string())],
+        )),
+    }
+}
+
+/// Resolves a reference through a DataFrame.
+pub fn resolve_in_plan(
+    parts: &[String],
+    plan_id: i64,
+    input: &[&Resolved],
+    names: NameMatch,
+) -> Result<Option<TypedExpr>> {
+    let visible: HashSet<&Column> = input.iter().flat_map(|r| r.all_attributes().map(|a| &a.column)).collect();
+    let roots: Vec<&Arc<Lineage>> = input.iter().map(|r| &r.lineage).collect();
+    let mut found_plan = false;
+    let found = search(parts, plan_id, &roots, 0, names, &mut found_plan)?;
+    match found {
+        Some((value, _)) if references(&value).iter().all(|c| visible.contains(c)) => Ok(Some(value)),
+        _ => Ok(None),
+    }
+}
+
+fn references(value: &TypedExpr) -> Vec<Column> {
+    value.expr.column_refs().into_iter().cloned().collect()
+}
+
+fn search(
+    parts: &[String],
+    plan_id: i64,
+    nodes: &[&Arc<Lineage>],
+    depth: usize,
+    names: NameMatch,
+    found_plan: &mut bool,
+) -> Result<Option<(TypedExpr, usize)>> {
+    let mut best: Option<(TypedExpr, usize)> = None;
+    for node in nodes {
+        let found = if node.plan_id == Some(plan_id) {
+            *found_plan = true;
+            resolve_name(parts, node.output.iter(), names)?.map(|value| (value, depth))
+        } else {
+            let inputs: Vec<&Arc<Lineage>> = node.inputs.iter().collect();
+            search(parts, plan_id, &inputs, depth + 1, names, found_plan)?
+        };
+        let Some((value, at)) = found else { continue };
+        // What the node no longer outputs is not found through it.
+        let output: HashSet<&Column> = node.output.iter().map(|a| &a.column).collect();
+        if !references(&value).iter().all(|c| output.contains(c)) {
+            continue;
+        }
+        best = match best {
+            Some((_, d)) if d == at => {
+                return Err(SparkError::analysis(
+                    "AMBIGUOUS_COLUMN_REFERENCE",
+                    &[("name", &quoted_name(parts))],
+                ));
+            }
+            Some((v, d)) if d < at => Some((v, d)),
+            _ => Some((value, at)),
+        };
+    }
+    Ok(best)
+}
+
+/// `UNRESOLVED_COLUMN`, with the names that look most alike.
+pub fn unresolved_column<'a>(parts: &[String], attributes: impl Iterator<Item = &'a Attribute>) -> SparkError {
+    let all: Vec<&Attribute> = attributes.collect();
+    let wanted = quoted_name(parts);
+    let Some(proposal) = suggestions(parts, &all) else {
+        return SparkError::analysis("UNRESOLVED_COLUMN.WITHOUT_SUGGESTION", &[("objectName", &wanted)]);
+    };
+    SparkError::analysis(
+        "UNRESOLVED_COLUMN.WITH_SUGGESTION",
+        &[("objectName", &wanted), ("proposal", &proposal)],
+    )
+}
+
+/// Up to five names, the most similar first; qualified as far as the wanted name is or as it takes to tell them apart.
+fn suggestions(parts: &[String], attributes: &[&Attribute]) -> Option<String> {
+    let wanted = parts.join(".");
+    let prefix_shared = parts.len() == 1 || {
+        let mut qualifiers: Vec<&[String]> = attributes.iter().map(|a| a.qualifier.as_slice()).collect();
+        qualifiers.dedup();
+        qualifiers.len() == 1
+    };
+    let shown: Vec<Vec<String>> = attributes
+        .iter()
+        .map(|a| {
+            let mut full = a.qualifier.clone();
+            full.push(a.name.clone());
+            let same = attributes.iter().filter(|b| b.name == a.name).count();
+            if prefix_shared && parts.len() == 1 && same == 1 {
+                full.split_off(full.len() - 1)
+            } else {
+                full
+            }
+        })
+        .collect();
+    let mut ranked: Vec<(usize, String)> = shown
+        .into_iter()
+        .map(|name| (levenshtein(&name.join("."), &wanted), quoted_name(&name)))
+        .collect();
+    ranked.sort_by_key(|(distance, _)| *distance);
+    ranked.dedup_by(|a, b| a.1 == b.1);
+    if ranked.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = ranked.into_iter().take(5).map(|(_, name)| name).collect();
+    Some(names.join(", "))
+}
+
+/// Edit distance.
+pub(crate) fn levenshtein(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = Vec::with_capacity(row.len());
+        next.push(left);
+        for (j, y) in b.iter().enumerate() {
+            let up = row.get(j + 1).copied().unwrap_or(usize::MAX);
+            let cost = diagonal + usize::from(x != *y);
+            diagonal = up;
+            left = cost.min(up + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// The parts of an attribute name as clients write them: dots separate, backquotes quote. Spark's `parseAttributeName`.
+pub fn parse_attribute_name(text: &str) -> Result<Vec<String>> {
+    let error = || SparkError::analysis("INVALID_ATTRIBUTE_NAME_SYNTAX", &[("name", text)]);
+    let mut parts = vec![];
+    let mut current = String::new();
+    let mut chars = text.chars().peekable();
+    let (mut quoted, mut was_quoted) = (false, false);
+    while let Some(c) = chars.next() {
+        match c {
+            '`' if quoted => {
+                if chars.peek() == Some(&'`') {
+                    chars.next();
+                    current.push('`');
+                } else {
+                    (quoted, was_quoted) = (false, true);
+                    if chars.peek().is_some_and(|n| *n != '.') {
+                        return Err(error());
+                    }
+                }
+            }
+            '`' if current.is_empty() && !was_quoted => quoted = true,
+            '`' => return Err(error()),
+            '.' if !quoted => {
+                if current.is_empty() && !was_quoted {
+                    return Err(error());
+                }
+                parts.push(std::mem::take(&mut current));
+                was_quoted = false;
+                if chars.peek().is_none() {
+                    return Err(error());
+                }
+            }
+            other => current.push(other),
+        }
+    }
+    if quoted {
+        return Err(error());
+    }
+    parts.push(current);
+    Ok(parts)
+}
+
+/// Element type of what `value.field` reaches into, for messages.
+pub(crate) fn inner_struct(data_type: &DataType) -> Option<&Fields> {
+    match data_type {
+        DataType::Struct(fields) => Some(fields),
+        DataType::List(item) => match item.data_type() {
+            DataType::Struct(fields) => Some(fields),
+            _ => None,
+        },
+        other => match map_fields(other)?.1.data_type() {
+            DataType::Struct(fields) => Some(fields),
+            _ => None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(id: u64, qualifier: &str, name: &str) -> Attribute {
+        Attribute {
+            name: name.into(),
+            column: Column::new_unqualified(format!("{name}#{id}")),
+            data_type: DataType::Int32,
+            nullable: true,
+            metadata: Metadata::new(),
+            qualifier: if qualifier.is_empty() { vec![] } else { vec![qualifier.into()] },
+        }
+    }
+
+    const ANY_CASE: NameMatch = NameMatch { case_sensitive: false };
+
+    fn resolve(name: &str, attributes: &[Attribute]) -> Result<Option<TypedExpr>> {
+        resolve_name(&parse_attribute_name(name)?, attributes.iter(), ANY_CASE)
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_by_qualifier() {
+        let all = [attribute(0, "t", "a"), attribute(1, "u", "a"), attribute(2, "u", "b")];
+        assert_eq!(resolve("B", &all).unwrap().unwrap().expr.to_string(), "b#2");
+        assert_eq!(resolve("u.A", &all).unwrap().unwrap().expr.to_string(), "a#1");
+        assert_eq!(resolve("a", &all).unwrap_err().message_parameters["referenceNames"], "[`t`.`a`, `u`.`a`]");
+        assert!(resolve("c", &all).unwrap().is_none());
+    }
+
+    #[test]
+    fn suggestions_come_most_similar_first() {
+        let all = [attribute(0, "", "value"), attribute(1, "", "timestamp")];
+        let error = unresolved_column(&["nope".into()], all.iter());
+        assert_eq!(error.message_parameters["proposal"], "`value`, `timestamp`");
+    }
+
+    #[test]
+    fn attribute_names_are_split_at_dots_outside_quotes() {
+        assert_eq!(parse_attribute_name("a.`b.c`.d").unwrap(), ["a", "b.c", "d"]);
+        assert_eq!(parse_attribute_name("count(1)").unwrap(), ["count(1)"]);
+        for bad in ["a.", ".a", "a..b", "`a", "a`b`", "`a`b"] {
+            assert!(parse_attribute_name(bad).is_err(), "{bad}");
+        }
+    }
+}
