@@ -179,7 +179,7 @@ fn vet(pattern: &str, parsing: bool) -> Result<(), Reason> {
 fn known_to_spark_2(pattern: &str) -> bool {
     const LETTERS: &str = "GyMLwWDdFEuaHkKhmsSzZXY";
     let unquoted = || pattern.split('\'').step_by(2);
-    pattern.matches('\'').count() % 2 == 0
+    pattern.matches('\'').count().is_multiple_of(2)
         && unquoted().all(|part| {
             part.chars()
                 .all(|c| !c.is_ascii_alphabetic() || LETTERS.contains(c))

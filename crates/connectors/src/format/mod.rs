@@ -48,6 +48,7 @@ mod number;
 mod options;
 mod parsed;
 mod temporal;
+mod tolerant;
 
 pub use error::FormatError;
 pub use options::Options;
@@ -63,7 +64,7 @@ pub fn file_format(
     options: &Options,
     settings: &FormatSettings,
 ) -> Result<Arc<dyn FileFormat>, FormatError> {
-    Ok(match name.to_ascii_lowercase().as_str() {
+    let inner: Arc<dyn FileFormat> = match name.to_ascii_lowercase().as_str() {
         "csv" => Arc::new(csv::CsvFormat::new(options, settings)?),
         "json" => Arc::new(json::JsonFormat::new(options, settings)?),
         "orc" => Arc::new(orc::OrcFormat::new(options, settings)?),
@@ -75,7 +76,17 @@ pub fn file_format(
                 name: name.to_owned(),
             });
         }
-    })
+    };
+    let missing = options.flag("ignoreMissingFiles", settings.ignore_missing_files)?;
+    let corrupt = options.flag("ignoreCorruptFiles", settings.ignore_corrupt_files)?;
+    if missing || corrupt {
+        return Ok(Arc::new(tolerant::Tolerant {
+            inner,
+            missing,
+            corrupt,
+        }));
+    }
+    Ok(inner)
 }
 
 /// What the session decides about reading and writing files; filled from its confs.

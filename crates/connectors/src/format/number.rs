@@ -28,9 +28,7 @@ fn whole_number(value: f64, precision: u32) -> Option<String> {
         return None;
     }
     let whole = magnitude as u64;
-    let excess = (63 - whole.leading_zeros())
-        .checked_sub(precision + 1)
-        .unwrap_or(0);
+    let excess = (63 - whole.leading_zeros()).saturating_sub(precision + 1);
     // Decimal digits below 2^excess: floor(log10(2^excess)) of them carry nothing.
     let dropped = if excess > 1 {
         u32::try_from((u64::from(excess) * 30_103) / 100_000).ok()?

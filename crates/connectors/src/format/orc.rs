@@ -263,10 +263,6 @@ impl OrcReader {
         }
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "the boxed iterator of the field it fills"
-    )]
     fn start<R: ChunkReader + Send + 'static>(
         &mut self,
         input: R,

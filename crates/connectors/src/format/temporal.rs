@@ -32,6 +32,11 @@ impl TemporalReader {
                 feature: "spark.sql.legacy.timeParserPolicy=LEGACY".to_owned(),
             });
         }
+        if settings.time_parser_policy == TimeParserPolicy::Exception {
+            tracing::warn!(
+                "spark.sql.legacy.timeParserPolicy=EXCEPTION has no effect: texts are read as CORRECTED does"
+            );
+        }
         let mut error = None;
         let mut pattern = |text: Option<&str>| {
             let compiled = text.map(JavaPattern::for_parsing).transpose();

@@ -256,11 +256,11 @@ impl Converter<'_> {
                 if matches!(kind, Kind::Binary) {
                     self.base64_in_step(text)?;
                 }
-                let parsed = self.from_text(text, kind);
+                let parsed = self.parse_text(text, kind);
                 parsed.and_then(|v| v.push(column)).map_err(Failure::Value)
             }
             _ => {
-                let parsed = self.from_scalar(token, kind);
+                let parsed = self.parse_scalar(token, kind);
                 if parsed.is_err() {
                     self.lexer.skip_rest(token)?;
                 }
@@ -387,7 +387,7 @@ impl Converter<'_> {
     }
 
     /// A JSON string as a value of another type.
-    fn from_text(&self, text: Text, kind: &Kind) -> Result<Parsed, Bad> {
+    fn parse_text(&self, text: Text, kind: &Kind) -> Result<Parsed, Bad> {
         let text = self.lexer.content(text);
         let bad = || {
             Bad::new(format!(
@@ -452,7 +452,7 @@ impl Converter<'_> {
     }
 
     /// A number or boolean.
-    fn from_scalar(&self, token: Token, kind: &Kind) -> Result<Parsed, Bad> {
+    fn parse_scalar(&self, token: Token, kind: &Kind) -> Result<Parsed, Bad> {
         let value = match (kind, token) {
             (Kind::Boolean, Token::True) => Some(Parsed::Boolean(true)),
             (Kind::Boolean, Token::False) => Some(Parsed::Boolean(false)),

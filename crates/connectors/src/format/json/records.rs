@@ -229,7 +229,6 @@ impl Records {
     }
 
     /// Appends the record's rows: how many, and what is wrong with them (`true` if all is lost).
-    #[expect(clippy::type_complexity, reason = "a pair of small facts used once")]
     fn root(
         &mut self,
         text: &[u8],

@@ -132,7 +132,7 @@ fn quoted(text: &str) -> String {
 fn push_string(text: &str, out: &mut String) {
     out.push('"');
     let special = |b: &u8| *b < b' ' || *b == b'"' || *b == b'\\';
-    if text.as_bytes().iter().any(|b| special(b)) {
+    if text.as_bytes().iter().any(special) {
         text.chars().for_each(|c| push_escaped(c, out));
     } else {
         out.push_str(text);
