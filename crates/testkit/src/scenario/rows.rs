@@ -10,7 +10,10 @@ use arrow::{
 
 /// Lines of comma-separated values as a batch of `schema`.
 pub(super) fn read(lines: &[String], schema: &SchemaRef) -> Result<RecordBatch, String> {
-    let rows: Vec<Vec<&str>> = lines.iter().map(|line| line.split(',').map(str::trim).collect()).collect();
+    let rows: Vec<Vec<&str>> = lines
+        .iter()
+        .map(|line| line.split(',').map(str::trim).collect())
+        .collect();
     let width = schema.fields().len();
     if let Some(row) = rows.iter().find(|row| row.len() != width) {
         return Err(format!("expected {width} values, found {row:?}"));
@@ -22,9 +25,16 @@ pub(super) fn read(lines: &[String], schema: &SchemaRef) -> Result<RecordBatch, 
         .map(|(index, field)| {
             let texts: StringArray = rows
                 .iter()
-                .map(|row| row.get(index).filter(|text| **text != "NULL").map(|text| complete(text, field.data_type())))
+                .map(|row| {
+                    row.get(index)
+                        .filter(|text| **text != "NULL")
+                        .map(|text| complete(text, field.data_type()))
+                })
                 .collect();
-            let strict = CastOptions { safe: false, ..Default::default() };
+            let strict = CastOptions {
+                safe: false,
+                ..Default::default()
+            };
             cast_with_options(&texts, field.data_type(), &strict).map_err(|error| error.to_string())
         })
         .collect::<Result<Vec<ArrayRef>, String>>()?;
@@ -53,7 +63,10 @@ pub(super) fn print(batches: &[RecordBatch]) -> Vec<String> {
             .filter_map(|column| ArrayFormatter::try_new(column, &options).ok())
             .collect();
         for row in 0..batch.num_rows() {
-            let values: Vec<_> = columns.iter().map(|column| column.value(row).to_string()).collect();
+            let values: Vec<_> = columns
+                .iter()
+                .map(|column| column.value(row).to_string())
+                .collect();
             lines.push(values.join(", ").replace("1970-01-01 ", ""));
         }
     }
@@ -69,7 +82,11 @@ mod tests {
     #[test]
     fn rows_read_are_the_rows_printed() {
         let schema = Arc::new(Schema::new(vec![
-            Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+            Field::new(
+                "at",
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+                true,
+            ),
             Field::new("word", DataType::Utf8, true),
             Field::new("n", DataType::Int64, true),
         ]));

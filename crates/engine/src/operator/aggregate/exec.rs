@@ -252,7 +252,10 @@ impl PartitionRun {
             return Ok(());
         }
         let (rows, numbers): (Vec<u32>, Vec<usize>) = fresh.into_iter().unzip();
-        let keys = take_record_batch(key_rows, &UInt32Array::from(rows))?;
+        let keys = match key_rows.num_columns() {
+            0 => key_rows.slice(0, rows.len()),
+            _ => take_record_batch(key_rows, &UInt32Array::from(rows))?,
+        };
         let stored = store.get(&keys).map_err(external)?;
         let found = filter_record_batch(&stored.values, &stored.found)?;
         let numbers: Vec<usize> = numbers

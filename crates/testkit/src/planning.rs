@@ -1,0 +1,162 @@
+//! Plans for tests: Spark SQL over streams that a test feeds.
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::{
+    execution::SessionState,
+    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    prelude::SessionContext,
+};
+use millstream_checkpoint::Faults;
+use millstream_connectors::console::ConsoleOutput;
+use millstream_engine::{
+    plan::{StreamTable, WatermarkNode},
+    source::MemoryStream,
+    time::SystemClock,
+};
+use millstream_spark::{
+    interval::CalendarInterval,
+    scope::{Attribute, ColumnIds, Resolved},
+    session::{Environment, Session},
+    sql,
+    streaming::StreamingEnvironment,
+    types,
+};
+use spark_connect_proto::{Relation, Sql, relation::RelType};
+
+/// A Spark session with streams as temporary views.
+#[derive(Debug)]
+pub struct Planner {
+    session: Session,
+}
+
+impl Planner {
+    /// A session in UTC, on the runtime that calls.
+    ///
+    /// # Errors
+    /// Outside a runtime.
+    pub fn new() -> Result<Self, String> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| error.to_string())?;
+        let conf = BTreeMap::from([("spark.sql.session.timeZone".to_string(), "UTC".to_string())]);
+        let streaming = StreamingEnvironment {
+            parallelism: 2,
+            clock: Arc::new(SystemClock),
+            faults: Faults::none(),
+            console: ConsoleOutput::default(),
+            temporary: std::env::temp_dir(),
+        };
+        let environment = Environment::new(Arc::new(conf), runtime, streaming);
+        Ok(Self {
+            session: Session::new(Arc::new(environment), "test", "test"),
+        })
+    }
+
+    /// A stream of these columns (DDL), as a view of this name; with a watermark of (column, delay).
+    ///
+    /// # Errors
+    /// What is wrong with the columns or the watermark.
+    pub async fn stream(
+        &mut self,
+        name: &str,
+        columns: &str,
+        watermark: Option<(&str, &str)>,
+    ) -> Result<(MemoryStream, SchemaRef), String> {
+        let struct_type = sql::parse_table_schema(columns).map_err(|error| error.to_string())?;
+        let arrow::datatypes::DataType::Struct(fields) =
+            types::data_type_from_proto(&struct_type).map_err(|error| error.to_string())?
+        else {
+            return Err("columns are a struct".to_string());
+        };
+        let schema = Arc::new(Schema::new(fields));
+        let stream = MemoryStream::new(Arc::clone(&schema));
+        let view = view(&stream, &schema, watermark).map_err(|error| error.to_string())?;
+        self.session
+            .create_view(name, view)
+            .map_err(|error| error.to_string())?;
+        Ok((stream, schema))
+    }
+
+    /// The plan of a query, its columns as users see them, and the session that plans it.
+    ///
+    /// # Errors
+    /// What is wrong with the query.
+    pub async fn query(
+        &self,
+        text: &str,
+    ) -> Result<(LogicalPlan, SchemaRef, SessionState), String> {
+        let query = Sql {
+            query: text.to_string(),
+            ..Default::default()
+        };
+        let relation = Relation {
+            rel_type: Some(RelType::Sql(query)),
+            ..Default::default()
+        };
+        let resolved = self
+            .session
+            .resolve(&relation)
+            .await
+            .map_err(|error| error.to_string())?;
+        let columns = resolved
+            .output
+            .iter()
+            .map(|attribute| attribute.column.clone().into());
+        let columns: Vec<datafusion::logical_expr::Expr> = columns.collect();
+        let plan = LogicalPlanBuilder::from(resolved.plan.clone())
+            .project(columns)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| error.to_string())?;
+        Ok((
+            plan,
+            Arc::new(Schema::new(resolved.fields())),
+            SessionContext::new().state(),
+        ))
+    }
+}
+
+/// The stream as a relation with internal names.
+fn view(
+    stream: &MemoryStream,
+    schema: &SchemaRef,
+    watermark: Option<(&str, &str)>,
+) -> datafusion::error::Result<Resolved> {
+    let ids = ColumnIds::default();
+    let scan = StreamTable::new(Arc::new(stream.clone())).scan_plan()?;
+    let mut columns = vec![];
+    let mut output = vec![];
+    for (source, field) in scan.schema().columns().into_iter().zip(schema.fields()) {
+        let column = ids.column(field.name());
+        columns.push(datafusion::logical_expr::Expr::Column(source).alias(column.name.clone()));
+        output.push(Attribute {
+            name: field.name().clone(),
+            column,
+            data_type: field.data_type().clone(),
+            nullable: true,
+            metadata: Default::default(),
+            qualifier: vec![],
+        });
+    }
+    let mut plan = LogicalPlanBuilder::from(scan).project(columns)?.build()?;
+    if let Some((column, delay)) = watermark {
+        let delay_ms = CalendarInterval::parse(delay)
+            .and_then(|delay| delay.millis_31_day_months())
+            .ok_or_else(|| {
+                datafusion::error::DataFusionError::Plan(format!("{delay} is no interval"))
+            })?;
+        let attribute = output
+            .iter_mut()
+            .find(|attribute| attribute.name == column)
+            .ok_or_else(|| {
+                datafusion::error::DataFusionError::Plan(format!("there is no column {column}"))
+            })?;
+        attribute.metadata.insert(
+            millstream_engine::time::event_time::DELAY_KEY.to_string(),
+            delay_ms.to_string(),
+        );
+        let node = WatermarkNode::try_new(plan, attribute.column.clone(), delay_ms)?;
+        plan = LogicalPlan::Extension(datafusion::logical_expr::Extension {
+            node: Arc::new(node),
+        });
+    }
+    Ok(Resolved::leaf(plan, output, true))
+}
