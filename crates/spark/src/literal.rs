@@ -25,14 +25,18 @@ use crate::{
     functions::EvalContext,
     interval::{day_time_sql, year_month_sql},
     typed::TypedExpr,
-    types::{MAP_FIELDS, data_type_from_proto, map_fields},
+    types::{INTERVAL_FIELDS, MAP_FIELDS, interval_fields, data_type_from_proto, map_fields},
 };
 
 /// A constant of a plan.
 pub fn typed_literal(literal: &Literal, context: &EvalContext) -> Result<TypedExpr> {
     let value = scalar(literal)?;
     let name = interval_name(literal).map_or_else(|| literal_name(&value, context), Ok)?;
-    Ok(TypedExpr::literal(value, name))
+    let mut typed = TypedExpr::literal(value, name);
+    if let Some(fields) = literal.data_type.as_ref().and_then(interval_fields) {
+        typed.metadata.insert(INTERVAL_FIELDS.to_string(), fields);
+    }
+    Ok(typed)
 }
 
 /// The text of an interval constant shows the fields it was declared with.

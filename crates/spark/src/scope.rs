@@ -32,13 +32,25 @@ use crate::{
 
 /// Source of internal names.
 #[derive(Debug, Default)]
-pub struct ColumnIds(AtomicU64);
+pub struct ColumnIds {
+    next: AtomicU64,
+    generation: u64,
+}
 
 impl ColumnIds {
+    /// A source of names that no plan of another generation has. A session that keeps a plan (a view) goes on to the next
+    /// generation, so that the kept plan's columns are not taken for those of plans that use it.
+    pub fn of_generation(generation: u64) -> Self {
+        Self { next: AtomicU64::default(), generation }
+    }
+
     /// An internal name for a column that users see as `name`.
     pub fn column(&self, name: &str) -> Column {
-        let id = self.0.fetch_add(1, Ordering::Relaxed);
-        Column::new_unqualified(format!("{name}#{id}"))
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        Column::new_unqualified(match self.generation {
+            0 => format!("{name}#{id}"),
+            generation => format!("{name}#{generation}.{id}"),
+        })
     }
 }
 
@@ -363,8 +375,8 @@ fn suggestions(parts: &[String], attributes: &[&Attribute]) -> Option<String> {
         .into_iter()
         .map(|name| (levenshtein(&name.join("."), &wanted), quoted_name(&name)))
         .collect();
-    ranked.sort_by_key(|(distance, _)| *distance);
-    ranked.dedup_by(|a, b| a.1 == b.1);
+    ranked.sort();
+    ranked.dedup();
     if ranked.is_empty() {
         return None;
     }

@@ -19,24 +19,27 @@ struct CastKernel {
     from: DataType,
     to: DataType,
     eval: EvalMode,
+    /// Fields that an interval shows as text.
+    fields: Option<String>,
 }
 
 impl PreparedKernel for CastKernel {
     fn fingerprint(&self) -> String {
-        format!("{:?} {} -> {}", self.eval, self.from, self.to)
+        format!("{:?} {} -> {} {:?}", self.eval, self.from, self.to, self.fields)
     }
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
+        if let (Some(fields), DataType::Utf8) = (&self.fields, &self.to) {
+            return to_string::interval_to_string(&batch.array(0)?, fields, batch.context());
+        }
         cast_array(&batch.array(0)?, &self.to, self.eval, batch.context())
     }
 }
 
-pub(super) fn udf(from: &DataType, to: &DataType, nullable: bool, mode: &CastMode) -> ScalarUDF {
-    let kernel = CastKernel {
-        from: from.clone(),
-        to: to.clone(),
-        eval: mode.eval,
-    };
+pub(super) fn udf(from: &DataType, to: &DataType, nullable: bool, mode: &CastMode,
+    fields: Option<String>,
+) -> ScalarUDF {
+    let kernel = CastKernel { from: from.clone(), to: to.clone(), eval: mode.eval, fields };
     kernel_udf(Arc::new(kernel), to, nullable, mode)
 }
 

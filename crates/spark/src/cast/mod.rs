@@ -102,7 +102,8 @@ pub fn cast(value: TypedExpr, to: &DataType, mode: CastMode) -> Result<TypedExpr
     }
     let nullable =
         value.nullable || mode.eval == EvalMode::Try || rules::may_null(&from, to, mode.eval);
-    let expr = cast_expr(value.expr, &from, to, nullable, &mode);
+    let fields = value.metadata.get(crate::types::INTERVAL_FIELDS).cloned();
+    let expr = cast_expr(value.expr, &from, to, nullable, &mode, fields);
     let mut typed = TypedExpr::new(expr, to.clone(), nullable, name);
     typed.context = mode.place;
     Ok(typed)
@@ -121,7 +122,9 @@ pub fn coerce(value: TypedExpr, to: &DataType, context: &Arc<EvalContext>) -> Re
     Ok(typed)
 }
 
-fn cast_expr(expr: Expr, from: &DataType, to: &DataType, nullable: bool, mode: &CastMode) -> Expr {
+fn cast_expr(expr: Expr, from: &DataType, to: &DataType, nullable: bool, mode: &CastMode,
+    fields: Option<String>,
+) -> Expr {
     if let Expr::Literal(value, _) = &expr
         && (value.is_null() || *from == DataType::Null)
         && let Ok(null) = datafusion::common::ScalarValue::try_from(to)
@@ -135,7 +138,7 @@ fn cast_expr(expr: Expr, from: &DataType, to: &DataType, nullable: bool, mode: &
         ));
     }
     // Small constants (bounds of a comparison, defaults) are worth folding here: sources see through them.
-    let udf = kernel::udf(from, to, nullable, mode);
+    let udf = kernel::udf(from, to, nullable, mode, fields);
     let call = Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(udf), vec![expr.clone()]));
     if matches!(expr, Expr::Literal(_, _))
         && let Ok(value) = crate::fold::fold(&call)

@@ -43,3 +43,15 @@ pub(super) fn cast_to_string(array: &ArrayRef, context: &EvalContext) -> Result<
         context,
     )?))
 }
+
+/// Intervals as text, with these fields.
+pub(super) fn interval_to_string(
+    array: &ArrayRef,
+    fields: &str,
+    context: &EvalContext,
+) -> Result<ArrayRef> {
+    let metadata = [(crate::types::INTERVAL_FIELDS.to_string(), fields.to_string())].into();
+    let field = Field::new("value", array.data_type().clone(), true).with_metadata(metadata);
+    let style = Style::cast(context.zone()?);
+    Ok(Arc::new(render(array, &field, &style).map_err(SparkError::internal)?))
+}

@@ -163,7 +163,8 @@ fn array_item(
     let nullable = match (index.as_literal(), &value.expr) {
         // Spark looks into `array(…)` and gives up on any other array.
         (Some(literal), expr) if !literal.is_null() => match array_arity(expr) {
-            Some(count) => !within(literal, count) || item.is_nullable(),
+            Some(count) if within(literal, count) => item.is_nullable(),
+            Some(_) => !ansi,
             None => true,
         },
         _ => !ansi || element_nullable || index.nullable,

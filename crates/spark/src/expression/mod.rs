@@ -32,10 +32,10 @@ pub(crate) use time_window::{TimeWindow, TimeWindowKind};
 use crate::{
     cast::{CastMode, cast as cast_value},
     error::{QueryContext, Result, SparkError, quoted},
-    functions::{Call, Registry, Resolution, unresolved_routine},
+    functions::{Call, Generator, Registry, Resolution, unresolved_routine},
     literal::typed_literal,
     planner::Planner,
-    scope::{NameMatch, Resolved, parse_attribute_name, resolve_in_plan, resolve_name, unresolved_column},
+    scope::{Attribute, NameMatch, Resolved, parse_attribute_name, resolve_in_plan, resolve_name, unresolved_column},
     sql,
     typed::TypedExpr,
     types::data_type_from_proto,
@@ -60,6 +60,7 @@ pub(crate) struct Expressions<'a> {
     aliases: RefCell<Vec<(String, TypedExpr)>>,
     lambdas: RefCell<Vec<lambda::Frame>>,
     windows: RefCell<Vec<TimeWindow>>,
+    nested: RefCell<Option<Generator>>,
     in_aggregate: Cell<bool>,
 }
 
@@ -73,6 +74,7 @@ impl<'a> Expressions<'a> {
             aliases: RefCell::default(),
             lambdas: RefCell::default(),
             windows: RefCell::default(),
+            nested: RefCell::default(),
             in_aggregate: Cell::new(false),
         }
     }
@@ -229,6 +231,10 @@ impl<'a> Expressions<'a> {
         {
             return Ok(Some(found));
         }
+        let windows: Vec<Attribute> = self.windows.borrow().iter().map(|w| w.attribute.clone()).collect();
+        if let Some(found) = resolve_name(parts, windows.iter(), self.names())? {
+            return Ok(Some(found));
+        }
         if let Some(found) = self.find_alias(parts)? {
             return Ok(Some(found));
         }
@@ -371,11 +377,17 @@ impl<'a> Expressions<'a> {
         let arguments = self.arguments(&lower, &function.arguments);
         self.in_aggregate.set(was_in_aggregate);
         let (args, lambdas) = arguments?;
+        let nested = self.nested.take();
         let mut call = Call::new(&lower, args, &self.planner.context);
         call.lambdas = lambdas;
         call.distinct = function.is_distinct;
         call.place = place.cloned();
-        registry.call(call)
+        let resolved = registry.call(call);
+        match (nested, resolved) {
+            (None, resolved) => resolved,
+            (Some(generator), Ok(Resolution::Value(value))) => Err(generator.nested_in(&value.name)),
+            (Some(generator), _) => Err(generator.nested_in(&generator.name)),
+        }
     }
 
     /// A function that the session registered.
@@ -484,6 +496,13 @@ impl<'a> Expressions<'a> {
                     lambdas.push(Box::new(lambda::Unbound::new(self, lambda)));
                 }
                 Some(ExprType::UnresolvedStar(star)) => {
+                    if let ("count", Some(target)) = (function, &star.unparsed_target) {
+                        let table = parse_attribute_name(target.trim_end_matches(".*"))?;
+                        return Err(SparkError::analysis(
+                            "INVALID_USAGE_OF_STAR_WITH_TABLE_IDENTIFIER_IN_COUNT",
+                            &[("tableName", &crate::error::quoted_name(&table))],
+                        ));
+                    }
                     if function == "count" && star.unparsed_target.is_none() && arguments.len() == 1 {
                         values.push(TypedExpr::int(1));
                     } else {
@@ -513,7 +532,13 @@ impl<'a> Expressions<'a> {
             return match self.function(inner, place.as_ref())? {
                 Resolution::Value(value) => Ok(value),
                 Resolution::Generator(generator) => {
-                    Err(generator.nested_in(&format!("{function}({})", generator.name)))
+                    // The error names the whole call, which is only known when it is resolved.
+                    let first = generator.columns.first();
+                    let data_type = first.map_or(DataType::Null, |(_, t, _)| t.clone());
+                    let null = crate::literal::null_of(&data_type)?;
+                    let stand_in = TypedExpr::literal(null, &generator.name);
+                    self.nested.replace(Some(generator));
+                    Ok(stand_in)
                 }
                 Resolution::Window(call) => Err(SparkError::analysis(
                     "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE",

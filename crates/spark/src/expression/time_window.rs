@@ -156,7 +156,16 @@ impl Expressions<'_> {
             Some(ScalarValue::IntervalMonthDayNano(Some(v))) if v.months == 0 => {
                 Ok(i64::from(v.days) * 86_400_000_000 + v.nanoseconds / 1000)
             }
-            _ => Err(SparkError::analysis("_LEGACY_ERROR_TEMP_1175", &[("dataType", &sql_name(&value.data_type))])),
+            _ => Err(SparkError::analysis(
+                "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
+                &[
+                    ("sqlExpr", &quoted("window()")),
+                    ("paramIndex", "second"),
+                    ("requiredType", "\"STRING\""),
+                    ("inputSql", &value.sql()),
+                    ("inputType", &value.type_sql()),
+                ],
+            )),
         }
     }
 

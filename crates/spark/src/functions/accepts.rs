@@ -198,7 +198,12 @@ fn closest(choices: &[Accepts], from: &DataType, ansi: bool) -> Option<DataType>
                 .implicit_cast(candidate, ansi)
                 .is_some()
         })
-    })?;
+    });
+    // Text is a number before it is an interval.
+    let best = match best {
+        None if *from == DataType::Utf8 => possible.iter().find(|t| types::is_numeric(t))?,
+        best => best?,
+    };
     if *best == DataType::Float32 && possible.contains(&DataType::Float64) {
         return Some(DataType::Float64);
     }

@@ -115,7 +115,14 @@ fn choose(
             &[("sqlExpr", &quoted(name)), ("functionName", function), ("dataType", &format!("[{}]", types.join(", ")))],
         ));
     };
-    let nullable = !has_else || values.iter().any(|v| v.nullable);
+    // What comes after a branch that is always taken does not count.
+    let certain = (!name.starts_with("(IF"))
+        .then(|| conditions.iter().position(|c| *c == lit(true)))
+        .flatten();
+    let nullable = match certain {
+        Some(last) => values.iter().take(last + 1).any(|v| v.nullable),
+        None => !has_else || values.iter().any(|v| v.nullable),
+    };
     let otherwise = if has_else { values.pop() } else { None };
     let mut pairs = conditions.into_iter().zip(values);
     let Some((condition, value)) = pairs.next() else {

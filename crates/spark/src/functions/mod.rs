@@ -73,18 +73,31 @@ mod accepts;
 mod aggregate;
 mod call;
 mod conditional;
+mod concat;
 mod constructors;
+mod csv;
+mod collection;
+mod datetime;
 mod definition;
+mod string;
+mod rows;
+mod regex;
+mod misc;
+mod math;
+mod json;
+mod hash;
+mod encoding;
 mod generator;
 mod generators;
 mod higher_order;
 mod kernel;
 mod operators;
 mod ranking;
-mod java_regex;
 mod registry;
 mod session_facts;
-mod strings;
+
+#[cfg(test)]
+mod fixture_tests;
 
 pub use accepts::Accepts;
 pub use aggregate::{AggregateKernel, aggregate_of_kernel};
@@ -112,5 +125,15 @@ fn register_families(registry: &mut Registry) {
     generators::register(registry);
     ranking::register(registry);
     session_facts::register(registry);
-    strings::register(registry);
+    concat::register(registry);
+    string::register(registry);
+    regex::register(registry);
+    encoding::register(registry);
+    math::register(registry);
+    hash::register(registry);
+    json::register(registry);
+    csv::register(registry);
+    misc::register(registry);
+    datetime::register(registry);
+    collection::register(registry);
 }

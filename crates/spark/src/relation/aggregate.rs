@@ -98,6 +98,12 @@ impl Planner<'_> {
     fn sql_group_by(&self, rows: Resolved, node: &Aggregate) -> Result<Resolved> {
         let (keys, items, windows) = {
             let scope = Expressions::new(self, vec![&rows]);
+            // A time window among the keys names a column for the list.
+            for expression in &node.grouping_expressions {
+                if let Some(ExprType::UnresolvedFunction(_)) = &expression.expr_type {
+                    let _ = scope.value(expression);
+                }
+            }
             let items = scope.select_list(&node.aggregate_expressions)?;
             let keys = self.sql_keys(&scope, &rows, &node.grouping_expressions, &items)?;
             (keys, items, scope.take_windows())

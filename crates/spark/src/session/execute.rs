@@ -74,7 +74,8 @@ pub(super) async fn execute(session: &Session, resolved: &Resolved) -> Result<Se
 /// The rows under the plan's own names.
 pub(super) async fn run(session: &Session, resolved: &Resolved) -> Result<SendableRecordBatchStream> {
     refuse_streaming(resolved)?;
-    let plan = Output::of(resolved)?.plan;
+    let now_us = session.inner.environment.streaming().clock.now_ms().saturating_mul(1000);
+    let plan = crate::functions::bind_clock(Output::of(resolved)?.plan, now_us)?;
     let state = session.inner.state.clone();
     let runtime = session.inner.environment.plans().clone();
     let (sender, receiver) = mpsc::channel(QUEUED_BATCHES);

@@ -21,7 +21,10 @@ mod tables;
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arrow::datatypes::Schema;
@@ -67,6 +70,8 @@ struct Inner {
     memory_tables: MemoryTables,
     cached_local: Mutex<Option<CachedLocal>>,
     state: SessionState,
+    /// Plans that views keep; see [`ColumnIds::of_generation`].
+    kept_plans: AtomicU64,
 }
 
 impl std::fmt::Debug for Session {
@@ -97,6 +102,7 @@ impl Session {
             memory_tables: MemoryTables::default(),
             cached_local: Mutex::default(),
             state: environment.session_state(),
+            kept_plans: AtomicU64::new(0),
             conf,
             environment,
         };
@@ -161,7 +167,7 @@ impl Session {
     /// Gives `work` a planner of its own.
     fn with_planner<T>(&self, work: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let catalog = SessionCatalog { session: self.clone() };
-        let ids = ColumnIds::default();
+        let ids = ColumnIds::of_generation(self.inner.kept_plans.load(Ordering::Relaxed));
         let planner = Planner::new(&catalog, self.function_context(), &ids);
         work(&planner)
     }
@@ -275,6 +281,7 @@ impl Session {
     /// # Errors
     /// If the plan is not what a table can be.
     pub fn create_view(&self, name: &str, resolved: Resolved) -> Result<()> {
+        self.inner.kept_plans.fetch_add(1, Ordering::Relaxed);
         lock(&self.inner.views).insert(name.to_ascii_lowercase(), resolved);
         Ok(())
     }

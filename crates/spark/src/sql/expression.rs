@@ -193,7 +193,7 @@ impl Parser<'_> {
             Token::Symbol(Symbol::Minus) if matches!(self.token(1), Token::Number(_)) => {
                 return self.postfix();
             }
-            Token::Symbol(Symbol::Minus) => "negative",
+            Token::Symbol(Symbol::Minus) => "-",
             Token::Symbol(Symbol::Plus) => "positive",
             Token::Symbol(Symbol::Tilde) => "~",
             _ => return self.postfix(),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use serde_json::{Map, Value, json};
 
-use super::{CALENDAR, Metadata, TIME, TIMESTAMP_NTZ, list, map, map_fields, timestamp, type_name};
+use super::{
+    interval_fields::{INTERVAL_FIELDS, fields_of, interval_name},
+    CALENDAR, Metadata, TIME, TIMESTAMP_NTZ, list, map, map_fields, timestamp, type_name};
 use crate::{
     error::{Result, SparkError, quoted},
     types::{DAY_TIME, YEAR_MONTH},
@@ -46,9 +48,13 @@ fn field_to_json(field: &Field) -> Value {
         .iter()
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
+    let data_type = match interval_name(field) {
+        Some(name) => Value::String(name),
+        None => data_type_to_json(field.data_type()),
+    };
     json!({
         "name": field.name(),
-        "type": data_type_to_json(field.data_type()),
+        "type": data_type,
         "nullable": field.is_nullable(),
         "metadata": metadata_to_json(&metadata),
     })
@@ -58,6 +64,7 @@ fn field_to_json(field: &Field) -> Value {
 pub(crate) fn metadata_to_json(metadata: &Metadata) -> Value {
     let pairs: Map<String, Value> = metadata
         .iter()
+        .filter(|(k, _)| k.as_str() != INTERVAL_FIELDS)
         .map(|(k, v)| {
             (
                 k.clone(),
@@ -161,7 +168,13 @@ fn field_from_value(value: &Value, text: &str) -> Result<Field> {
             .collect(),
         _ => Default::default(),
     };
-    Ok(Field::new(name, from_value(data_type, text)?, nullable).with_metadata(metadata))
+    let mut field = Field::new(name, from_value(data_type, text)?, nullable).with_metadata(metadata);
+    if let Some(fields) = data_type.as_str().and_then(|t| t.strip_prefix("interval "))
+        && fields_of(field.data_type(), Some(fields)) != fields_of(field.data_type(), None)
+    {
+        field.metadata_mut().insert(INTERVAL_FIELDS.to_string(), fields.to_string());
+    }
+    Ok(field)
 }
 
 fn from_name(name: &str, text: &str) -> Result<DataType> {
@@ -204,20 +217,6 @@ fn decimal_from_name(name: &str) -> Option<DataType> {
         p.trim().parse().ok()?,
         s.trim().parse().ok()?,
     ))
-}
-
-/// A field with the metadata of `metadata`.
-pub(crate) fn field_with_metadata(
-    name: &str,
-    data_type: DataType,
-    nullable: bool,
-    metadata: &Metadata,
-) -> Arc<Field> {
-    let pairs = metadata
-        .iter()
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
-    Arc::new(Field::new(name, data_type, nullable).with_metadata(pairs))
 }
 
 #[cfg(test)]

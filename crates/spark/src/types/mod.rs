@@ -19,11 +19,12 @@
 //! | STRUCT | `Struct` |
 //! | VOID | `Null` |
 //!
-//! CHAR and VARCHAR are STRING, as in Spark's own plans. The start and end fields of interval types are not kept.
+//! CHAR and VARCHAR are STRING, as in Spark's own plans. The fields of interval types stand in field metadata.
 //! `name.rs` prints types the four ways Spark does, `proto.rs` and `json.rs` convert to and from the wire and to
 //! StructType JSON, `tree.rs` draws `printSchema`, `relabel.rs` makes an array fit a type that differs in nested
 //! nullability or field names only.
 pub mod decimal;
+mod interval_fields;
 mod json;
 mod name;
 mod proto;
@@ -34,9 +35,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit};
 
+pub(crate) use interval_fields::{INTERVAL_FIELDS, fields_of, fields_text};
 pub(crate) use json::metadata_from_json;
 pub use json::{data_type_from_json, data_type_to_json, schema_from_json, schema_to_json};
-pub use name::{simple_string, sql_name, type_name};
+pub use name::{field_simple_string, simple_string, sql_name, type_name};
+pub(crate) use proto::interval_fields;
 pub use proto::{data_type_from_proto, data_type_to_proto, schema_to_proto};
 pub use relabel::relabel;
 pub use tree::tree_string;

@@ -1,7 +1,7 @@
 //! The ways Spark prints a type.
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 
-use super::{CALENDAR, DAY_TIME, TIME, TIMESTAMP_NTZ, YEAR_MONTH, map_fields};
+use super::{interval_fields::interval_name, CALENDAR, DAY_TIME, TIME, TIMESTAMP_NTZ, YEAR_MONTH, map_fields};
 
 /// `simpleString`: `array<int>`, `struct<a:bigint>`; what `df.dtypes` shows.
 pub fn simple_string(data_type: &DataType) -> String {
@@ -20,12 +20,17 @@ pub fn simple_string(data_type: &DataType) -> String {
         DataType::Struct(fields) => {
             let fields: Vec<String> = fields
                 .iter()
-                .map(|f| format!("{}:{}", f.name(), simple_string(f.data_type())))
+                .map(|f| format!("{}:{}", f.name(), field_simple_string(f)))
                 .collect();
             format!("struct<{}>", fields.join(","))
         }
         other => sql_name(other).to_ascii_lowercase(),
     }
+}
+
+/// `simpleString` of a column's type.
+pub fn field_simple_string(field: &Field) -> String {
+    interval_name(field).unwrap_or_else(|| simple_string(field.data_type()))
 }
 
 /// Upper-case SQL text: `ARRAY<INT>`, `STRUCT<a: BIGINT NOT NULL>`; what messages show and what DDL accepts.

@@ -3,6 +3,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use spark_connect_proto::{DataType as ProtoType, data_type as wire, data_type::Kind};
 
 use super::{
+    interval_fields::{INTERVAL_FIELDS, fields_of, fields_text},
     CALENDAR, DAY_TIME, Metadata, TIME, TIMESTAMP_NTZ, YEAR_MONTH,
     json::{metadata_from_json, metadata_to_json},
     list, map, map_fields, timestamp,
@@ -81,12 +82,42 @@ fn field_to_proto(field: &Field) -> wire::StructField {
         .iter()
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
+    let shown = metadata.keys().any(|k| k != INTERVAL_FIELDS);
     wire::StructField {
         name: field.name().clone(),
-        data_type: Some(data_type_to_proto(field.data_type())),
+        data_type: Some(with_fields(data_type_to_proto(field.data_type()), field)),
         nullable: field.is_nullable(),
-        metadata: (!metadata.is_empty()).then(|| metadata_to_json(&metadata).to_string()),
+        metadata: shown.then(|| metadata_to_json(&metadata).to_string()),
     }
+}
+
+/// The type with the interval fields of `field`.
+fn with_fields(mut data_type: ProtoType, field: &Field) -> ProtoType {
+    let text = field.metadata().get(INTERVAL_FIELDS).map(String::as_str);
+    if let Some((start, end)) = fields_of(field.data_type(), text) {
+        match &mut data_type.kind {
+            Some(Kind::DayTimeInterval(t)) => {
+                (t.start_field, t.end_field) = (Some(start), Some(end));
+            }
+            Some(Kind::YearMonthInterval(t)) => {
+                (t.start_field, t.end_field) = (Some(start), Some(end));
+            }
+            _ => {}
+        }
+    }
+    data_type
+}
+
+/// The text of a type's interval fields, where it does not have all.
+pub(crate) fn interval_fields(data_type: &ProtoType) -> Option<String> {
+    let (to, start, end) = match data_type.kind.as_ref()? {
+        Kind::DayTimeInterval(t) => (DAY_TIME, t.start_field, t.end_field),
+        Kind::YearMonthInterval(t) => (YEAR_MONTH, t.start_field, t.end_field),
+        _ => return None,
+    };
+    // One field given stands for both.
+    let (start, end) = (start?, end.or(start)?);
+    fields_text(&to, start, end)
 }
 
 /// A type from the wire.
@@ -179,11 +210,10 @@ fn field_from_proto(field: &wire::StructField) -> Result<Field> {
         Some(t) => data_type_from_proto(t)?,
         None => DataType::Null,
     };
-    let metadata = field
-        .metadata
-        .as_deref()
-        .map(metadata_from_json)
-        .unwrap_or_default();
+    let mut metadata = field.metadata.as_deref().map(metadata_from_json).unwrap_or_default();
+    if let Some(fields) = field.data_type.as_ref().and_then(interval_fields) {
+        metadata.insert(INTERVAL_FIELDS.to_string(), fields);
+    }
     Ok(Field::new(&field.name, data_type, field.nullable)
         .with_metadata(metadata.into_iter().collect()))
 }

@@ -3,43 +3,27 @@ use std::fmt::Write;
 
 use arrow::datatypes::{DataType, Field};
 
-use super::{map_fields, type_name};
+use super::{interval_fields::interval_name, map_fields, type_name};
 
 /// The schema as `printSchema` draws it, parts nested deeper than `level` left out (0 or less: no limit).
 pub fn tree_string<'a>(fields: impl IntoIterator<Item = &'a Field>, level: i32) -> String {
     let depth = if level > 0 { level } else { i32::MAX };
     let mut out = String::from("root\n");
     for field in fields {
-        draw_field(
-            &mut out,
-            field.name(),
-            field.data_type(),
-            field.is_nullable(),
-            " |",
-            depth,
-        );
+        draw_field(&mut out, field, " |", depth);
     }
     out
 }
 
-fn draw_field(
-    out: &mut String,
-    name: &str,
-    data_type: &DataType,
-    nullable: bool,
-    prefix: &str,
-    depth: i32,
-) {
+fn draw_field(out: &mut String, field: &Field, prefix: &str, depth: i32) {
     if depth <= 0 {
         return;
     }
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        out,
-        "{prefix}-- {name}: {} (nullable = {nullable})",
-        type_name(data_type)
-    );
-    draw_parts(out, data_type, &format!("{prefix}    |"), depth);
+    let type_name = interval_name(field).unwrap_or_else(|| type_name(field.data_type()));
+    let (name, nullable) = (field.name(), field.is_nullable());
+    let _ = writeln!(out, "{prefix}-- {name}: {type_name} (nullable = {nullable})");
+    draw_parts(out, field.data_type(), &format!("{prefix}    |"), depth);
 }
 
 fn draw_part(
@@ -64,14 +48,7 @@ fn draw_parts(out: &mut String, data_type: &DataType, prefix: &str, depth: i32) 
     match data_type {
         DataType::Struct(fields) => {
             for f in fields {
-                draw_field(
-                    out,
-                    f.name(),
-                    f.data_type(),
-                    f.is_nullable(),
-                    prefix,
-                    depth - 1,
-                );
+                draw_field(out, f, prefix, depth - 1);
             }
         }
         DataType::List(item) => {

@@ -359,13 +359,12 @@ fn narrow_overflow(batch: &Batch<'_>, operator: Operator) -> SparkError {
     });
     let (l, r) = guilty.unwrap_or((0, 0));
     SparkError::arithmetic(
-        "BINARY_ARITHMETIC_OVERFLOW.WITH_SUGGESTION",
+        "BINARY_ARITHMETIC_OVERFLOW",
         &[
             ("value1", &format!("{l}{suffix}")),
             ("symbol", operator.symbol()),
             ("value2", &format!("{r}{suffix}")),
             ("functionName", &crate::error::quoted_id(operator.tolerant())),
-            ("functionSuggestion", &crate::error::quoted_id(operator.tolerant())),
         ],
     )
 }

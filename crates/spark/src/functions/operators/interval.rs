@@ -22,10 +22,7 @@ use arrow::{
     },
 };
 use datafusion::logical_expr::Volatility;
-use millstream_connectors::{
-    datetime::{MICROS_PER_DAY, Zone, civil_from_days, days_from_civil, days_in_month},
-    text::INTERVAL_FIELDS,
-};
+use millstream_connectors::datetime::{MICROS_PER_DAY, Zone, civil_from_days, days_from_civil, days_in_month};
 
 use super::arithmetic::{Operator, datum, reduced};
 use crate::{
@@ -34,7 +31,7 @@ use crate::{
     functions::{Batch, Call, Kernel},
     typed::TypedExpr,
     types::{
-        CALENDAR, DAY_TIME, Metadata, YEAR_MONTH, is_ansi_interval, is_datetime, is_integral, is_interval,
+        fields_of, fields_text, INTERVAL_FIELDS, CALENDAR, DAY_TIME, Metadata, YEAR_MONTH, is_ansi_interval, is_datetime, is_integral, is_interval,
         is_numeric, is_timestamp, timestamp,
     },
 };
@@ -84,6 +81,18 @@ fn kernel(
     let nullable = args.iter().any(|a| a.nullable);
     let inner = Call { args, ..reduced(call) };
     inner.kernel_with(name, Kernel::Plain(body), data_type, nullable, Volatility::Immutable)
+}
+
+/// The fields of a sum: from the first to the last of either side.
+fn joint_fields(left: &TypedExpr, right: &TypedExpr) -> Metadata {
+    let mut metadata = Metadata::new();
+    let own = |value: &TypedExpr| fields_of(&value.data_type, fields(value));
+    if let Some(((a, b), (c, d))) = own(left).zip(own(right))
+        && let Some(text) = fields_text(&left.data_type, a.min(c), b.max(d))
+    {
+        metadata.insert(INTERVAL_FIELDS.to_string(), text);
+    }
+    metadata
 }
 
 /// Fields an interval was declared with: 0 day … 3 second.
@@ -170,8 +179,7 @@ fn sum(call: &Call<'_>, operator: Operator, name: &str) -> Result<TypedExpr> {
     let (left, right) = (call.arg(0)?.clone(), call.arg(1)?.clone());
     let data_type = left.data_type.clone();
     let right = coerce(right, &data_type, &call.context.eval)?;
-    let same = left.metadata.get(INTERVAL_FIELDS) == right.metadata.get(INTERVAL_FIELDS);
-    let metadata = if same { left.metadata.clone() } else { Metadata::new() };
+    let metadata = joint_fields(&left, &right);
     let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) =
         if operator == Operator::Add { ("+", add) } else { ("-", subtract) };
     let mut typed = kernel(call, id, vec![left, right], body, data_type);
