@@ -28,18 +28,22 @@ pub(crate) struct Validity {
 }
 
 impl Validity {
+    #[inline]
     fn push(&mut self, valid: bool) {
-        match &mut self.bits {
-            Some(bits) => bits.append(valid),
-            None if valid => {}
-            None => {
-                let mut bits = BooleanBufferBuilder::new(self.length + 64);
-                bits.append_n(self.length, true);
-                bits.append(false);
-                self.bits = Some(bits);
-            }
+        if self.bits.is_some() || !valid {
+            self.push_bit(valid);
         }
         self.length += 1;
+    }
+
+    fn push_bit(&mut self, valid: bool) {
+        let length = self.length;
+        let bits = self.bits.get_or_insert_with(|| {
+            let mut bits = BooleanBufferBuilder::new(length + 64);
+            bits.append_n(length, true);
+            bits
+        });
+        bits.append(valid);
     }
 
     fn truncate(&mut self, length: usize) {
@@ -105,7 +109,9 @@ impl<T: ArrowNativeType> Values<T> {
     }
 
     fn take<P: ArrowPrimitiveType<Native = T>>(&mut self) -> PrimitiveArray<P> {
-        let values = ScalarBuffer::from(std::mem::take(&mut self.values));
+        // The next batch is likely to be as long as this one.
+        let next = Vec::with_capacity(self.values.len());
+        let values = ScalarBuffer::from(std::mem::replace(&mut self.values, next));
         PrimitiveArray::new(values, self.validity.take())
     }
 }
@@ -127,6 +133,7 @@ impl Bytes {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, value: &[u8]) {
         self.values.extend_from_slice(value);
         // A batch is far below 2 GiB: sources end batches by bytes as well as by rows.

@@ -13,8 +13,8 @@ use object_store::ObjectStoreExt;
 
 use super::{FileLocation, FileRef, FormatError, Options};
 
-/// Bytes asked for at a time.
-const READ_SIZE: usize = 1 << 20;
+/// Bytes asked for at a time: what is read is still in the second-level cache when it is parsed.
+const READ_SIZE: usize = 1 << 18;
 
 /// Compression of text files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

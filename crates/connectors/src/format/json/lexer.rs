@@ -44,6 +44,8 @@ pub(super) struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
     syntax: Syntax,
+    /// Whether the text is known to be ASCII without control characters, so that strings need no check.
+    clean: bool,
     scratch: &'a mut Vec<u8>,
 }
 
@@ -60,8 +62,15 @@ impl<'a> Lexer<'a> {
             text,
             at: 0,
             syntax,
+            clean: false,
             scratch,
         }
+    }
+
+    /// Takes the caller's word that the text is ASCII without control characters.
+    pub(super) fn assume_clean(mut self, clean: bool) -> Self {
+        self.clean = clean;
+        self
     }
 
     /// Skips a byte order mark, which Jackson looks for when it reads bytes.
@@ -268,6 +277,9 @@ impl<'a> Lexer<'a> {
 
     /// No control characters, and valid UTF-8, in a stretch without escapes.
     fn check_plain(&mut self, start: usize, end: usize) -> Lexed<()> {
+        if self.clean {
+            return Ok(());
+        }
         let part = self.text.get(start..end).unwrap_or_default();
         if !self.syntax.control_characters
             && let Some(offset) = part.iter().position(|b| *b < b' ')

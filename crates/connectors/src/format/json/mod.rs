@@ -237,7 +237,7 @@ impl JsonReader {
                 return Ok(None);
             };
             let text = whole(chunks, &self.options).await?;
-            self.records.record(&text, Clean::of_text(&text))?;
+            self.records.record(&text, Clean::of(&text))?;
             return Ok(Some(self.records.take()?).filter(|batch| batch.num_rows() > 0));
         }
         let mut bytes = 0;
@@ -258,9 +258,6 @@ impl JsonReader {
     /// Parses lines of the region until the batch is full; how many bytes are done.
     fn region(&mut self) -> Result<usize, FormatError> {
         let region = self.lines.region();
-        // One look at the whole region usually answers for every line in it.
-        let clean = Clean::of(region);
-        let newline = *self.lines.separator() == Separator::Newline;
         let mut done = 0;
         while self.records.rows() < self.batch_size {
             let Some(rest) = region.get(done..).filter(|rest| !rest.is_empty()) else {
@@ -272,13 +269,12 @@ impl JsonReader {
             if line.is_empty() {
                 continue;
             }
-            if self.options.encoding != super::Encoding::Utf8 {
-                let line = self.options.encoding.decode(line);
-                self.records.record(&line, Clean::of_text(&line))?;
-            } else if newline && clean.plain() {
-                self.records.record(line, clean)?;
-            } else {
-                self.records.record(line, Clean::of_text(line))?;
+            match self.options.encoding {
+                super::Encoding::Utf8 => self.records.record(line, Clean::of(line))?,
+                encoding => {
+                    let line = encoding.decode(line);
+                    self.records.record(&line, Clean::of(&line))?;
+                }
             }
         }
         Ok(done)

@@ -126,7 +126,7 @@ impl Records {
             }
             return Ok(());
         }
-        self.general(text)
+        self.general(text, clean)
     }
 
     /// The fast tiers; a surprise leaves no trace.
@@ -137,7 +137,12 @@ impl Records {
         let plain = self.tiers.layout && clean.plain();
         self.slots.fill(Slot::Absent);
         if plain && self.learner.layout().known() {
-            if self.learner.layout().object(text, &mut self.slots).is_ok() {
+            if self
+                .learner
+                .layout()
+                .object(text, clean.quotes, &mut self.slots)
+                .is_ok()
+            {
                 self.misses = 0;
                 return self.commit(text);
             }
@@ -171,10 +176,10 @@ impl Records {
     }
 
     /// The general parser.
-    fn general(&mut self, text: &[u8]) -> Result<(), FormatError> {
+    fn general(&mut self, text: &[u8], clean: Clean) -> Result<(), FormatError> {
         let before = self.rows;
         let mut scratch = std::mem::take(&mut self.scratch);
-        let outcome = self.root(text, &mut scratch);
+        let outcome = self.root(text, clean.ascii && clean.control_free, &mut scratch);
         self.scratch = scratch;
         let (rows, bad) = match outcome {
             Ok((rows, bad)) => (rows, bad),
@@ -232,6 +237,7 @@ impl Records {
     fn root(
         &mut self,
         text: &[u8],
+        clean: bool,
         scratch: &mut Vec<u8>,
     ) -> Result<(usize, Option<(Bad, bool)>), Bad> {
         let Self {
@@ -241,7 +247,7 @@ impl Records {
             ..
         } = self;
         let mut converter = Converter {
-            lexer: Lexer::new(text, options.syntax, scratch),
+            lexer: Lexer::new(text, options.syntax, scratch).assume_clean(clean),
             options,
             bad: None,
         };

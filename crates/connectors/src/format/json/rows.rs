@@ -107,7 +107,7 @@ impl JsonRows {
         for text in texts {
             let text = text.unwrap_or_default();
             let before = records.rows();
-            records.record(text, Clean::of_text(text))?;
+            records.record(text, Clean::of(text))?;
             valid.append(records.rows() > before);
             if records.rows() == before {
                 records.null();

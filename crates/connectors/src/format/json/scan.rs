@@ -32,42 +32,79 @@ pub(super) struct Clean {
     pub ascii: bool,
     pub backslash_free: bool,
     pub control_free: bool,
+    /// How many `"` there are.
+    pub quotes: usize,
 }
 
+/// Bytes looked at together; a multiple of every vector register's width.
+const LANES: usize = 32;
+
 impl Clean {
-    /// Looks at all bytes at once; line ends are not counted as control characters.
+    /// Looks at every byte once, in a shape that compilers turn into vector instructions.
     pub(super) fn of(bytes: &[u8]) -> Self {
-        let (mut high, mut backslash, mut control) = (0_u8, 0_u8, 0_u8);
-        let mut blocks = bytes.chunks_exact(64);
-        let mut look = |block: &[u8]| {
-            for byte in block {
-                high |= *byte;
-                backslash |= u8::from(*byte == b'\\');
-                control |= u8::from(*byte < b' ' && *byte != b'\n' && *byte != b'\r');
-            }
+        let mut clean = Self {
+            ascii: true,
+            backslash_free: true,
+            control_free: true,
+            quotes: 0,
         };
-        blocks.by_ref().for_each(&mut look);
-        look(blocks.remainder());
-        Self {
-            ascii: high < 0x80,
-            backslash_free: backslash == 0,
-            control_free: control == 0,
+        // A lane counts to 255 at most, so pieces are at most as many blocks long.
+        for piece in bytes.chunks(LANES * 255) {
+            clean.look(piece);
         }
+        clean
     }
 
-    /// [`Clean::of`] a text that is not a line, in which line ends are control characters too.
-    pub(super) fn of_text(bytes: &[u8]) -> Self {
-        let clean = Self::of(bytes);
-        let line_end = || memchr::memchr2(b'\n', b'\r', bytes).is_some();
-        Self {
-            control_free: clean.control_free && !line_end(),
-            ..clean
+    fn look(&mut self, piece: &[u8]) {
+        let mut lanes = Lanes::default();
+        let mut blocks = piece.chunks_exact(LANES);
+        for block in blocks.by_ref() {
+            if let Some(block) = block.first_chunk::<LANES>() {
+                lanes.add(block);
+            }
         }
+        let rest = blocks.remainder();
+        // Padding with blanks adds nothing to any of the findings.
+        let mut last = [b' '; LANES];
+        last.iter_mut()
+            .zip(rest)
+            .for_each(|(lane, byte)| *lane = *byte);
+        lanes.add(&last);
+        let any = |lanes: &[u8; LANES]| lanes.iter().fold(0, |all, lane| all | lane);
+        self.ascii &= any(&lanes.high) < 0x80;
+        self.backslash_free &= any(&lanes.backslash) == 0;
+        self.control_free &= any(&lanes.control) == 0;
+        self.quotes += lanes
+            .quotes
+            .iter()
+            .map(|count| usize::from(*count))
+            .sum::<usize>();
     }
 
     /// Whether a quote always ends a string and every byte may stand in one.
     pub(super) fn plain(self) -> bool {
         self.ascii && self.backslash_free && self.control_free
+    }
+}
+
+/// Findings of each lane.
+#[derive(Default)]
+struct Lanes {
+    high: [u8; LANES],
+    backslash: [u8; LANES],
+    control: [u8; LANES],
+    quotes: [u8; LANES],
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn add(&mut self, block: &[u8; LANES]) {
+        for (lane, byte) in block.iter().enumerate() {
+            self.high[lane] |= *byte;
+            self.backslash[lane] |= u8::from(*byte == b'\\');
+            self.control[lane] |= u8::from(*byte < b' ');
+            self.quotes[lane] += u8::from(*byte == b'"');
+        }
     }
 }
 
@@ -337,18 +374,29 @@ pub(super) fn commit(
     ready: &mut Vec<Ready>,
     columns: &mut [Column],
 ) -> Scanned<()> {
+    // Strings and nulls need no conversion and cannot fail, so only the others wait.
     ready.clear();
     for (slot, kind) in slots.iter().zip(target.kinds()) {
-        ready.push(convert(line, *slot, kind, options)?);
+        match (slot, kind) {
+            (Slot::Text(..), Kind::String) | (Slot::Absent | Slot::Null, _) => {}
+            _ => ready.push(convert(line, *slot, kind, options)?),
+        }
     }
-    for (value, column) in ready.drain(..).zip(columns) {
-        match (value, column) {
-            (Ready::Null, column) => column.push_null(),
-            (Ready::Text(start, end), Column::Utf8(column)) => {
-                column.push(line.get(start..end).unwrap_or_default());
+    let mut waiting = ready.drain(..);
+    for (slot, column) in slots.iter().zip(columns) {
+        match (slot, column) {
+            (Slot::Text(start, end), Column::Utf8(column)) => {
+                column.push(line.get(*start..*end).unwrap_or_default());
             }
-            (Ready::Value(value), column) => value.push(column).map_err(|_| Surprise)?,
-            (Ready::Text(..), _) => return Err(Surprise),
+            (Slot::Absent | Slot::Null, column) => column.push_null(),
+            (_, column) => match (waiting.next(), column) {
+                (Some(Ready::Value(value)), column) => value.push(column).map_err(|_| Surprise)?,
+                (Some(Ready::Text(start, end)), Column::Utf8(column)) => {
+                    column.push(line.get(start..end).unwrap_or_default());
+                }
+                (Some(Ready::Null), column) => column.push_null(),
+                _ => return Err(Surprise),
+            },
         }
     }
     Ok(())
