@@ -75,7 +75,11 @@ pub enum EngineError {
         name: String,
     },
     /// The checkpoint belongs to a query that runs, and must not be stopped.
-    #[error("Cannot start query with id {id} as another query with same id is already active")]
+    #[error(
+        "Cannot start query with id {id} as another query with same id is already active. Perhaps you are attempting to \
+         restart a query from checkpoint that is already active. You may stop the old query by setting the SQL configuration: \
+         spark.conf.set(\"spark.sql.streaming.stopActiveRunOnRestart\", true) and retry."
+    )]
     AlreadyActive {
         /// Id of the query.
         id: Uuid,

@@ -2,7 +2,10 @@
 use std::{sync::Arc, time::Duration};
 
 use millstream_engine::query::{StreamingQuery, StreamingQueryProgress};
-use millstream_spark::{error::SparkError, streaming::query_error};
+use millstream_spark::{
+    error::SparkError,
+    streaming::{failure::cause_of, query_error},
+};
 use spark_connect_proto::{
     StreamingQueryCommand, StreamingQueryCommandResult, StreamingQueryInstanceId,
     WriteStreamOperationStart, WriteStreamOperationStartResult,
@@ -119,8 +122,13 @@ async fn answer(
 
 fn status(query: &StreamingQuery) -> StatusResult {
     let status = query.status();
+    // The engine words its own errors; clients know the cause by Spark's words.
+    let status_message = match query.exception() {
+        Some(failure) => format!("Terminated with exception: {}", cause_of(&failure.error).message),
+        None => status.message,
+    };
     StatusResult {
-        status_message: status.message,
+        status_message,
         is_data_available: status.is_data_available,
         is_trigger_active: status.is_trigger_active,
         is_active: query.is_active(),

@@ -286,8 +286,6 @@ impl Shape {
             _ => None,
         };
         match (self.failure, operation) {
-            // A distinct aggregation is refused whatever the mode.
-            (Some(failure @ UnsupportedOperation::DistinctAggregation), _) => Err(failure),
             (_, Some(operation)) => Err(UnsupportedOperation::OutputMode { mode, operation }),
             (Some(failure), None) => Err(failure),
             (None, None) => Ok(()),

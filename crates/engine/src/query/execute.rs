@@ -397,7 +397,10 @@ impl OpenRun {
         let json = |offset: Option<&Offset>| offset.and_then(|offset| raw(offset.json()));
         Some(SourceProgress {
             description: source.description(),
-            start_offset: json(self.position.committed.get(index).and_then(Option::as_ref)),
+            // The first batch has no batch before it to start from.
+            start_offset: json(
+                self.position.committed.get(index).and_then(Option::as_ref).filter(|_| self.position.batch_id > 0),
+            ),
             end_offset: json(ends.get(index).and_then(Option::as_ref)),
             latest_offset: json(source.report_latest_offset().await.as_ref()),
             num_input_rows: rows,

@@ -115,6 +115,11 @@ impl SparkError {
         }))
     }
 
+    /// Whether there is a template for condition `class`.
+    pub fn knows(class: &str) -> bool {
+        conditions::find(class).is_some()
+    }
+
     /// An `AnalysisException`: the plan is wrong.
     pub fn analysis(class: &str, parameters: &[(&str, &str)]) -> Self {
         Self::new(Exception::Analysis, class, parameters)

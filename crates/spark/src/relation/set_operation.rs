@@ -154,7 +154,12 @@ impl Planner<'_> {
                 SetOpType::Intersect => x.nullable && y.nullable,
                 _ => x.nullable,
             };
-            let metadata = if x.metadata == y.metadata { x.metadata.clone() } else { Default::default() };
+            // Spark takes the first side's word for a union: an event time stays one.
+            let metadata = match kind {
+                SetOpType::Union => x.metadata.clone(),
+                _ if x.metadata == y.metadata => x.metadata.clone(),
+                _ => Default::default(),
+            };
             let (x, y) = (coerce(x, &common, context)?, coerce(y, &common, context)?);
             let column = self.ids.column(&name);
             l.push(super::project::aliased_expr(x.expr, &column, &metadata));

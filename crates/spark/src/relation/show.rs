@@ -31,7 +31,6 @@ impl Planner<'_> {
             zone: self.context.eval.zone()?,
         };
         let mut text = table.format(&schema, &batches).map_err(SparkError::internal)?;
-        text.push('\n');
         text_row(self, "show_string", text)
     }
 

@@ -62,8 +62,9 @@ impl Planner<'_> {
                 scope.items(metric)?;
             }
         }
-        tracing::warn!(name = %node.name, "observed metrics are not collected: the rows pass through unchanged");
-        Ok(rows)
+        let name = &node.name;
+        drop(rows);
+        Err(SparkError::unsupported(format!("observe(): the metrics {name} would not be collected")))
     }
 
     /// `spark.read.json(df of text)`.

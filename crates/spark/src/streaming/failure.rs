@@ -11,14 +11,7 @@ use crate::error::{Exception, SparkError};
 impl From<ConnectorError> for SparkError {
     fn from(error: ConnectorError) -> Self {
         let exception = Exception::of_class(error.exception());
-        let parameters = error.message_parameters();
-        match error.error_class() {
-            Some(class) => {
-                let parameters: Vec<_> = parameters.iter().map(|(key, value)| (*key, value.as_str())).collect();
-                Self::new(exception, class, &parameters)
-            }
-            None => Self::plain(exception, error.to_string()),
-        }
+        of_parts(exception, error.error_class(), &error.message_parameters(), error.to_string())
     }
 }
 
@@ -56,6 +49,12 @@ pub fn cause_of(error: &EngineError) -> SparkError {
     if let Some(found) = crate::error::find(error) {
         return found;
     }
+    // Transparent variants hide what they hold from `source()`.
+    match error {
+        EngineError::Checkpoint(checkpoint) => return of_checkpoint(checkpoint),
+        EngineError::State(state) => return of_state(state),
+        _ => {}
+    }
     let mut current: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = current {
         if let Some(connector) = cause.downcast_ref::<ConnectorError>() {
@@ -67,12 +66,7 @@ pub fn cause_of(error: &EngineError) -> SparkError {
             );
         }
         if let Some(checkpoint) = cause.downcast_ref::<millstream_checkpoint::CheckpointError>() {
-            return of_parts(
-                Exception::Spark,
-                checkpoint.error_class(),
-                &checkpoint.message_parameters(),
-                checkpoint.to_string(),
-            );
+            return of_checkpoint(checkpoint);
         }
         if let Some(format) = cause.downcast_ref::<millstream_connectors::format::FormatError>() {
             return of_parts(
@@ -113,9 +107,25 @@ fn of_parts(
 ) -> SparkError {
     let parameters: Vec<_> = parameters.iter().map(|(key, value)| (*key, value.as_str())).collect();
     match class {
-        Some(class) => SparkError::new(exception, class, &parameters),
+        Some(class) if SparkError::knows(class) => SparkError::new(exception, class, &parameters),
+        // A condition without a template of ours: the layer below has worded it.
+        Some(class) if class.starts_with("_LEGACY") => {
+            SparkError::worded(exception, class, None, &parameters, message)
+        }
+        Some(class) => {
+            let message = format!("[{class}] {message}");
+            SparkError::worded(exception, class, None, &parameters, message)
+        }
         None => SparkError::plain(exception, message),
     }
+}
+
+fn of_checkpoint(error: &millstream_checkpoint::CheckpointError) -> SparkError {
+    let exception = match error.error_class() {
+        Some("STREAMING_CHECKPOINT_MISSING_METADATA_FILE") => Exception::Runtime,
+        _ => Exception::Spark,
+    };
+    of_parts(exception, error.error_class(), &error.message_parameters(), error.to_string())
 }
 
 fn of_state(error: &millstream_state::StateError) -> SparkError {

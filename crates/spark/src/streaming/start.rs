@@ -194,6 +194,6 @@ async fn refuse_forgotten_output(
     if begun.is_none() {
         return Ok(());
     }
-    let path = format!("{}/offsets", dir.location());
+    let path = format!("{}/offsets", checkpoint.url);
     Err(SparkError::analysis("_LEGACY_ERROR_TEMP_1299", &[("checkpointPath", &path)]))
 }

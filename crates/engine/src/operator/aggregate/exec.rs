@@ -176,7 +176,7 @@ struct Touched {
 }
 
 impl PartitionRun {
-    /// Reads the input and writes state; the output streams from what state then holds, and the commit is its end.
+    /// Reads the input, writes and commits state; the output streams from what the batch decided.
     async fn update(
         mut self,
         input: SendableRecordBatchStream,
@@ -194,19 +194,15 @@ impl PartitionRun {
         self.metrics.rows_updated = touched.keys.num_rows() as u64;
         self.metrics.updates_us += micros_since(started);
         let groups = self.output(touched, &mut store)?;
-        let pieces: Vec<_> = groups
-            .iter()
-            .flat_map(|group| slices(group, self.batch_size))
-            .collect();
+        // What comes out is decided, and held in memory: state is durable before the first row leaves, so that a reader that
+        // wants only some rows (a limit) leaves nothing uncommitted.
         let aggregates = self.exec.aggregates.clone();
         let schema = self.exec.schema();
         let keys = self.exec.state.key.fields().len();
-        let rows =
-            stream::iter(pieces).map(move |piece| finish(&aggregates, &schema, keys, &piece));
-        // The commit yields no row; it makes the stream fail if state cannot be made durable.
-        let commit =
-            stream::once(self.commit(store)).try_filter_map(|()| futures::future::ready(Ok(None)));
-        Ok(rows.chain(commit))
+        let batch_size = self.batch_size;
+        self.commit(store).await?;
+        let pieces: Vec<_> = groups.iter().flat_map(|group| slices(group, batch_size)).collect();
+        Ok(stream::iter(pieces).map(move |piece| finish(&aggregates, &schema, keys, &piece)))
     }
 
     /// Merges stored state, then the batch's own partial state, group by group.

@@ -29,7 +29,7 @@
 //!
 //! # Crash
 //!
-//! State is committed when the last row of a partition was handed on. A batch that dies earlier leaves its version as
+//! State is committed before the first row of a partition is handed on. A batch that dies earlier leaves its version as
 //! it was; one that dies later is run again from the same version and overwrites what it wrote with the same.
 mod accumulators;
 mod exec;
