@@ -13,7 +13,10 @@ use super::uncast;
 use crate::{
     cast::{EvalMode, cast_array},
     error::{Exception, Result, SparkError},
-    functions::{Accepts, Batch, Call, Function, Kernel, Registry, Returns, rows::{Rows, with_args}},
+    functions::{
+        Accepts, Batch, Call, Function, Kernel, Registry, Returns,
+        rows::{Rows, with_args},
+    },
     typed::TypedExpr,
     types::{is_floating, timestamp},
 };
@@ -29,15 +32,62 @@ pub(super) fn register(registry: &mut Registry) {
     const ANY_TIMESTAMP: &str = "(\"(TIMESTAMP OR TIMESTAMP WITHOUT TIME ZONE)\" or \
                                  \"(TIMESTAMP_LTZ(P) OR TIMESTAMP_NTZ(P) WITH P IN [7, 9])\")";
     let instant = || Accepts::AnyTimestamp;
-    strict("timestamp_seconds", Accepts::Numeric, "\"NUMERIC\"", timestamp(), timestamp_seconds);
-    strict("timestamp_millis", Accepts::Integral, "\"INTEGRAL\"", timestamp(), timestamp_millis);
-    strict("timestamp_micros", Accepts::Integral, "\"INTEGRAL\"", timestamp(), timestamp_micros);
-    strict("unix_seconds", instant(), ANY_TIMESTAMP, DataType::Int64, unix_seconds);
-    strict("unix_millis", instant(), ANY_TIMESTAMP, DataType::Int64, unix_millis);
-    strict("unix_micros", instant(), ANY_TIMESTAMP, DataType::Int64, unix_micros);
-    strict("unix_date", Accepts::DATE, "\"DATE\"", DataType::Int32, unix_date);
+    strict(
+        "timestamp_seconds",
+        Accepts::Numeric,
+        "\"NUMERIC\"",
+        timestamp(),
+        timestamp_seconds,
+    );
+    strict(
+        "timestamp_millis",
+        Accepts::Integral,
+        "\"INTEGRAL\"",
+        timestamp(),
+        timestamp_millis,
+    );
+    strict(
+        "timestamp_micros",
+        Accepts::Integral,
+        "\"INTEGRAL\"",
+        timestamp(),
+        timestamp_micros,
+    );
+    strict(
+        "unix_seconds",
+        instant(),
+        ANY_TIMESTAMP,
+        DataType::Int64,
+        unix_seconds,
+    );
+    strict(
+        "unix_millis",
+        instant(),
+        ANY_TIMESTAMP,
+        DataType::Int64,
+        unix_millis,
+    );
+    strict(
+        "unix_micros",
+        instant(),
+        ANY_TIMESTAMP,
+        DataType::Int64,
+        unix_micros,
+    );
+    strict(
+        "unix_date",
+        Accepts::DATE,
+        "\"DATE\"",
+        DataType::Int32,
+        unix_date,
+    );
     let date = Returns::Type(DataType::Date32);
-    registry.add(Function::scalar("date_from_unix_date", [Accepts::INT], date, date_from_unix_date));
+    registry.add(Function::scalar(
+        "date_from_unix_date",
+        [Accepts::INT],
+        date,
+        date_from_unix_date,
+    ));
 }
 
 /// A number that is not finite is no timestamp, so that of a DOUBLE may be NULL.
@@ -52,18 +102,33 @@ fn convert(
     let value = uncast(call, 0, accepts, required)?;
     let nullable = value.nullable || is_floating(&value.data_type);
     let call = with_args(call, vec![value]);
-    Ok(call.kernel_with(name, Kernel::Plain(kernel), to.clone(), nullable, Volatility::Immutable))
+    Ok(call.kernel_with(
+        name,
+        Kernel::Plain(kernel),
+        to.clone(),
+        nullable,
+        Volatility::Immutable,
+    ))
 }
 
 /// A whole number as microseconds; `unit` is for the message.
 fn scaled(batch: &Batch<'_>, factor: i64, unit: &str) -> Result<ArrayRef> {
-    let values = cast_array(&batch.array(0)?, &DataType::Int64, EvalMode::Legacy, batch.context())?;
+    let values = cast_array(
+        &batch.array(0)?,
+        &DataType::Int64,
+        EvalMode::Legacy,
+        batch.context(),
+    )?;
     let values = values.as_primitive::<Int64Type>();
     Rows::new(batch)?.numbers::<TimestampMicrosecondType>(|row| {
         let value = values.value(row);
         value.checked_mul(factor).map(Some).ok_or_else(|| {
             let operation = format!("create a TIMESTAMP from {value}L {unit} since the epoch");
-            SparkError::new(Exception::Arithmetic, "DATETIME_OVERFLOW", &[("operation", &operation)])
+            SparkError::new(
+                Exception::Arithmetic,
+                "DATETIME_OVERFLOW",
+                &[("operation", &operation)],
+            )
         })
     })
 }
@@ -84,7 +149,9 @@ fn timestamp_seconds(batch: &Batch<'_>) -> Result<ArrayRef> {
             Rows::new(batch)?.numbers::<TimestampMicrosecondType>(|row| {
                 let value = values.value(row);
                 // The cast saturates, as Java's does.
-                Ok(value.is_finite().then(|| (value * MICROS_PER_SECOND as f64) as i64))
+                Ok(value
+                    .is_finite()
+                    .then(|| (value * MICROS_PER_SECOND as f64) as i64))
             })
         }
         _ => scaled(batch, MICROS_PER_SECOND, "seconds"),
@@ -95,9 +162,13 @@ fn timestamp_seconds(batch: &Batch<'_>) -> Result<ArrayRef> {
 fn exact_micros(unscaled: i128, scale: i32) -> Result<i64> {
     let arithmetic = |message: &str| SparkError::plain(Exception::Arithmetic, message);
     let power = u32::try_from((6 - scale).abs()).unwrap_or(u32::MAX);
-    let factor = 10_i128.checked_pow(power).ok_or_else(|| arithmetic("Overflow"))?;
+    let factor = 10_i128
+        .checked_pow(power)
+        .ok_or_else(|| arithmetic("Overflow"))?;
     let micros = if scale <= 6 {
-        unscaled.checked_mul(factor).ok_or_else(|| arithmetic("Overflow"))?
+        unscaled
+            .checked_mul(factor)
+            .ok_or_else(|| arithmetic("Overflow"))?
     } else if unscaled % factor == 0 {
         unscaled / factor
     } else {

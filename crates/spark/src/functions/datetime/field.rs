@@ -34,9 +34,15 @@ pub(super) fn register(registry: &mut Registry) {
         registry.add(time_field(name, kernel));
     }
     let parameters = || [Accepts::Any, Accepts::Any];
-    registry.add(Function::rewrite("extract", parameters(), |call| extract(call, " FROM ")));
-    registry.add(Function::rewrite("datepart", parameters(), |call| extract(call, " FROM ")));
-    registry.add(Function::rewrite("date_part", parameters(), |call| extract(call, ", ")));
+    registry.add(Function::rewrite("extract", parameters(), |call| {
+        extract(call, " FROM ")
+    }));
+    registry.add(Function::rewrite("datepart", parameters(), |call| {
+        extract(call, " FROM ")
+    }));
+    registry.add(Function::rewrite("date_part", parameters(), |call| {
+        extract(call, ", ")
+    }));
 }
 
 const DATE_FIELDS: [(&str, KernelFn); 9] = [
@@ -54,11 +60,21 @@ const DATE_FIELDS: [(&str, KernelFn); 9] = [
 const TIME_FIELDS: [(&str, KernelFn); 3] = [("hour", hour), ("minute", minute), ("second", second)];
 
 fn date_field(name: &'static str, kernel: KernelFn) -> Function {
-    Function::scalar(name, [Accepts::DATE], Returns::Type(DataType::Int32), kernel)
+    Function::scalar(
+        name,
+        [Accepts::DATE],
+        Returns::Type(DataType::Int32),
+        kernel,
+    )
 }
 
 fn time_field(name: &'static str, kernel: KernelFn) -> Function {
-    Function::scalar(name, [Accepts::AnyTimestamp], Returns::Type(DataType::Int32), kernel)
+    Function::scalar(
+        name,
+        [Accepts::AnyTimestamp],
+        Returns::Type(DataType::Int32),
+        kernel,
+    )
 }
 
 /// `extract(field FROM source)`, printed with `separator` between the two.
@@ -121,7 +137,10 @@ fn datetime_field(field: &str) -> Option<(&'static str, Function)> {
             let returns = Returns::Type(DataType::Decimal128(precision, scale));
             let parameters = [Accepts::AnyTimestamp];
             let name = "secondwithfraction";
-            Some((name, Function::scalar(name, parameters, returns, second_with_fraction)))
+            Some((
+                name,
+                Function::scalar(name, parameters, returns, second_with_fraction),
+            ))
         }
         _ => None,
     }
@@ -138,7 +157,11 @@ fn interval_field(field: &str, source: &TypedExpr) -> Option<(&'static str, Func
         "MINUTE" | "M" | "MIN" | "MINS" | "MINUTES" => ("minute", DataType::Int8, interval_minutes),
         "SECOND" | "S" | "SEC" | "SECONDS" | "SECS" => {
             let (precision, scale) = SECOND_WITH_FRACTION;
-            ("second", DataType::Decimal128(precision, scale), interval_seconds)
+            (
+                "second",
+                DataType::Decimal128(precision, scale),
+                interval_seconds,
+            )
         }
         _ => return None,
     };
@@ -148,7 +171,12 @@ fn interval_field(field: &str, source: &TypedExpr) -> Option<(&'static str, Func
         _ => true,
     };
     let accepts = Accepts::Type(source.data_type.clone());
-    fits.then(|| (name, Function::scalar(kernel_name(name), [accepts], Returns::Type(returns), kernel)))
+    fits.then(|| {
+        (
+            name,
+            Function::scalar(kernel_name(name), [accepts], Returns::Type(returns), kernel),
+        )
+    })
 }
 
 /// Kernels are told apart by name; those of intervals share the fields' names with the ones of dates.
@@ -189,7 +217,9 @@ fn year(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn quarter(batch: &Batch<'_>) -> Result<ArrayRef> {
-    of_dates(batch, |days| (i64::from(civil_from_days(days).1) - 1) / 3 + 1)
+    of_dates(batch, |days| {
+        (i64::from(civil_from_days(days).1) - 1) / 3 + 1
+    })
 }
 
 fn month(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -216,7 +246,9 @@ fn day_of_week_iso(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn day_of_year(batch: &Batch<'_>) -> Result<ArrayRef> {
-    of_dates(batch, |days| days - days_from_civil(civil_from_days(days).0, 1, 1) + 1)
+    of_dates(batch, |days| {
+        days - days_from_civil(civil_from_days(days).0, 1, 1) + 1
+    })
 }
 
 /// The ISO week belongs to the year of its Thursday.
@@ -246,7 +278,10 @@ fn micros_of_day(
         true => batch.context().zone()?,
         false => Zone::UTC,
     };
-    emit(&rows, &|row| zone.to_local_micros(times.value(row)).rem_euclid(MICROS_PER_DAY))
+    emit(&rows, &|row| {
+        zone.to_local_micros(times.value(row))
+            .rem_euclid(MICROS_PER_DAY)
+    })
 }
 
 fn of_times(batch: &Batch<'_>, field: fn(i64) -> i64) -> Result<ArrayRef> {
@@ -290,7 +325,11 @@ fn interval_parts(
             let intervals = rows.primitive::<IntervalMonthDayNanoType>(0)?;
             emit(&rows, &|row| {
                 let interval = intervals.value(row);
-                (interval.months, i64::from(interval.days), interval.nanoseconds / 1000)
+                (
+                    interval.months,
+                    i64::from(interval.days),
+                    interval.nanoseconds / 1000,
+                )
             })
         }
         _ => {
@@ -304,7 +343,9 @@ fn interval_parts(
 }
 
 fn interval_years(batch: &Batch<'_>) -> Result<ArrayRef> {
-    interval_parts(batch, |rows, parts| rows.numbers::<Int32Type>(|row| Ok(Some(parts(row).0 / 12))))
+    interval_parts(batch, |rows, parts| {
+        rows.numbers::<Int32Type>(|row| Ok(Some(parts(row).0 / 12)))
+    })
 }
 
 fn interval_months(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -328,7 +369,9 @@ fn interval_hours(batch: &Batch<'_>) -> Result<ArrayRef> {
 
 fn interval_minutes(batch: &Batch<'_>) -> Result<ArrayRef> {
     interval_parts(batch, |rows, parts| {
-        rows.numbers::<Int8Type>(|row| Ok(i8::try_from(parts(row).2 / (60 * MICROS_PER_SECOND) % 60).ok()))
+        rows.numbers::<Int8Type>(|row| {
+            Ok(i8::try_from(parts(row).2 / (60 * MICROS_PER_SECOND) % 60).ok())
+        })
     })
 }
 

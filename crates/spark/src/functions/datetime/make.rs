@@ -39,7 +39,10 @@ const INTERVAL_SECONDS: DataType = DataType::Decimal128(18, 6);
 pub(super) fn register(registry: &mut Registry) {
     let parameters = [Accepts::INT, Accepts::INT, Accepts::INT];
     let date = Returns::With(|call| {
-        Ok((DataType::Date32, call.any_nullable() || !call.context.eval.ansi))
+        Ok((
+            DataType::Date32,
+            call.any_nullable() || !call.context.eval.ansi,
+        ))
     });
     registry.add(Function::scalar("make_date", parameters, date, make_date));
     let mut add = |name, to: DataType, tolerant, kernel: KernelFn| {
@@ -52,8 +55,18 @@ pub(super) fn register(registry: &mut Registry) {
     add("make_timestamp_ltz", timestamp(), false, make_timestamp);
     add("make_timestamp_ntz", TIMESTAMP_NTZ, false, make_timestamp);
     add("try_make_timestamp", timestamp(), true, try_make_timestamp);
-    add("try_make_timestamp_ltz", timestamp(), true, try_make_timestamp);
-    add("try_make_timestamp_ntz", TIMESTAMP_NTZ, true, try_make_timestamp);
+    add(
+        "try_make_timestamp_ltz",
+        timestamp(),
+        true,
+        try_make_timestamp,
+    );
+    add(
+        "try_make_timestamp_ntz",
+        TIMESTAMP_NTZ,
+        true,
+        try_make_timestamp,
+    );
 
     let calendar = || {
         let seconds = Accepts::Type(INTERVAL_SECONDS);
@@ -62,23 +75,50 @@ pub(super) fn register(registry: &mut Registry) {
     };
     registry.add(Function::rewrite("make_interval", calendar(), |call| {
         let nullable = !call.context.eval.ansi || call.any_nullable();
-        Ok(interval_call(call, "make_interval", 7, CALENDAR, nullable, make_interval))
+        Ok(interval_call(
+            call,
+            "make_interval",
+            7,
+            CALENDAR,
+            nullable,
+            make_interval,
+        ))
     }));
     registry.add(Function::rewrite("try_make_interval", calendar(), |call| {
-        Ok(interval_call(call, "try_make_interval", 7, CALENDAR, true, try_make_interval))
+        Ok(interval_call(
+            call,
+            "try_make_interval",
+            7,
+            CALENDAR,
+            true,
+            try_make_interval,
+        ))
     }));
     let seconds = Accepts::Type(INTERVAL_SECONDS);
     let parameters =
         Parameters::none().optional([Accepts::INT, Accepts::INT, Accepts::INT, seconds]);
     registry.add(Function::rewrite("make_dt_interval", parameters, |call| {
         let nullable = call.any_nullable();
-        Ok(interval_call(call, "make_dt_interval", 4, DAY_TIME, nullable, make_dt_interval))
+        Ok(interval_call(
+            call,
+            "make_dt_interval",
+            4,
+            DAY_TIME,
+            nullable,
+            make_dt_interval,
+        ))
     }));
     let parameters = Parameters::none().optional([Accepts::INT, Accepts::INT]);
     registry.add(Function::rewrite("make_ym_interval", parameters, |call| {
         let call = with_defaults(call, 2, [TypedExpr::int(0), TypedExpr::int(0)]);
         let (kernel, nullable) = (Kernel::Plain(make_ym_interval), call.any_nullable());
-        Ok(call.kernel_with("make_ym_interval", kernel, YEAR_MONTH, nullable, Volatility::Immutable))
+        Ok(call.kernel_with(
+            "make_ym_interval",
+            kernel,
+            YEAR_MONTH,
+            nullable,
+            Volatility::Immutable,
+        ))
     }));
 }
 
@@ -117,7 +157,9 @@ fn make_timestamp_call(
     };
     let nullable = tolerant || !call.context.eval.ansi || call.any_nullable();
     let kernel = Kernel::Plain(kernel);
-    Ok(call.kernel_with(name, kernel, to.clone(), nullable, Volatility::Immutable).named(shown))
+    Ok(call
+        .kernel_with(name, kernel, to.clone(), nullable, Volatility::Immutable)
+        .named(shown))
 }
 
 fn interval_call(
@@ -132,7 +174,13 @@ fn interval_call(
     let zero = ScalarValue::Decimal128(Some(0), 18, 6);
     defaults.push(TypedExpr::literal(zero, "0.000000"));
     let call = with_defaults(call, count, defaults);
-    call.kernel_with(name, Kernel::Plain(kernel), to, nullable, Volatility::Immutable)
+    call.kernel_with(
+        name,
+        Kernel::Plain(kernel),
+        to,
+        nullable,
+        Volatility::Immutable,
+    )
 }
 
 /// A field that `java.time` refuses.
@@ -147,15 +195,27 @@ fn out_of_bounds(message: String) -> SparkError {
 fn in_range(field: &str, value: i64, low: i64, high: i64, shown: &str) -> Result<i64> {
     match (low..=high).contains(&value) {
         true => Ok(value),
-        false => Err(out_of_bounds(format!("Invalid value for {field} (valid values {shown}): {value}"))),
+        false => Err(out_of_bounds(format!(
+            "Invalid value for {field} (valid values {shown}): {value}"
+        ))),
     }
 }
 
 /// Days since the epoch of a date that may not exist.
 fn date_of(year: i32, month: i32, day: i32) -> Result<i64> {
     const MONTHS: [&str; 12] = [
-        "JANUARY", "FEBRUARY", "MARCH", "APRIL", "MAY", "JUNE", "JULY", "AUGUST", "SEPTEMBER",
-        "OCTOBER", "NOVEMBER", "DECEMBER",
+        "JANUARY",
+        "FEBRUARY",
+        "MARCH",
+        "APRIL",
+        "MAY",
+        "JUNE",
+        "JULY",
+        "AUGUST",
+        "SEPTEMBER",
+        "OCTOBER",
+        "NOVEMBER",
+        "DECEMBER",
     ];
     let years = "-999999999 - 999999999";
     let year = in_range("Year", i64::from(year), -999_999_999, 999_999_999, years)?;
@@ -187,9 +247,8 @@ fn make_date(batch: &Batch<'_>) -> Result<ArrayRef> {
     let (years, months, days) = (rows.ints(0)?, rows.ints(1)?, rows.ints(2)?);
     let fails = fails(batch.context(), false);
     rows.numbers::<Date32Type>(|row| {
-        let date = date_of(years.value(row), months.value(row), days.value(row)).and_then(|days| {
-            i32::try_from(days).map_err(|_| arithmetic_overflow("overflow", ""))
-        });
+        let date = date_of(years.value(row), months.value(row), days.value(row))
+            .and_then(|days| i32::try_from(days).map_err(|_| arithmetic_overflow("overflow", "")));
         or_null(date, fails)
     })
 }
@@ -236,7 +295,9 @@ fn local_times(rows: &Rows, from_parts: bool) -> Result<LocalTime<'_>> {
     if from_parts {
         let dates = rows.primitive::<Date32Type>(0)?;
         let times = rows.primitive::<Time64MicrosecondType>(1)?;
-        return Ok(Box::new(|row| Ok((i64::from(dates.value(row)), times.value(row)))));
+        return Ok(Box::new(|row| {
+            Ok((i64::from(dates.value(row)), times.value(row)))
+        }));
     }
     let (years, months, days) = (rows.ints(0)?, rows.ints(1)?, rows.ints(2)?);
     let (hours, minutes, seconds) = (rows.ints(3)?, rows.ints(4)?, rows.decimals(5)?);
@@ -244,7 +305,13 @@ fn local_times(rows: &Rows, from_parts: bool) -> Result<LocalTime<'_>> {
         let micros = micros_of_minute(seconds, row)?;
         let days = date_of(years.value(row), months.value(row), days.value(row))?;
         let hour = in_range("HourOfDay", i64::from(hours.value(row)), 0, 23, "0 - 23")?;
-        let minute = in_range("MinuteOfHour", i64::from(minutes.value(row)), 0, 59, "0 - 59")?;
+        let minute = in_range(
+            "MinuteOfHour",
+            i64::from(minutes.value(row)),
+            0,
+            59,
+            "0 - 59",
+        )?;
         let second = micros.div_euclid(MICROS_PER_SECOND);
         if second != 60 {
             in_range("SecondOfMinute", second, 0, 59, "0 - 59")?;
@@ -256,7 +323,8 @@ fn local_times(rows: &Rows, from_parts: bool) -> Result<LocalTime<'_>> {
 
 /// Exactly 60 seconds are the next minute; 60 and a fraction are none.
 fn micros_of_minute(seconds: &Decimal128Array, row: usize) -> Result<i64> {
-    let micros = i64::try_from(seconds.value(row)).map_err(|_| arithmetic_overflow("overflow", ""))?;
+    let micros =
+        i64::try_from(seconds.value(row)).map_err(|_| arithmetic_overflow("overflow", ""))?;
     let fraction = micros.rem_euclid(MICROS_PER_SECOND);
     if micros.div_euclid(MICROS_PER_SECOND) == 60 && fraction != 0 {
         let shown = format!("60.{fraction:06}");
@@ -277,7 +345,9 @@ fn whole_micros(seconds: &Decimal128Array, row: usize) -> Option<i64> {
 /// Microseconds of hours, minutes and (in microseconds) seconds.
 fn clock_micros(hours: i32, minutes: i32, micros: i64) -> Option<i64> {
     let minutes = i64::from(hours) * 60 + i64::from(minutes);
-    minutes.checked_mul(60 * MICROS_PER_SECOND)?.checked_add(micros)
+    minutes
+        .checked_mul(60 * MICROS_PER_SECOND)?
+        .checked_add(micros)
 }
 
 fn make_interval(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -295,8 +365,14 @@ fn calendar_intervals(batch: &Batch<'_>, tolerant: bool) -> Result<ArrayRef> {
     let seconds = rows.decimals(6)?;
     let fails = fails(batch.context(), tolerant);
     rows.numbers::<IntervalMonthDayNanoType>(|row| {
-        let months = years.value(row).checked_mul(12).and_then(|m| m.checked_add(months.value(row)));
-        let days = weeks.value(row).checked_mul(7).and_then(|d| d.checked_add(days.value(row)));
+        let months = years
+            .value(row)
+            .checked_mul(12)
+            .and_then(|m| m.checked_add(months.value(row)));
+        let days = weeks
+            .value(row)
+            .checked_mul(7)
+            .and_then(|d| d.checked_add(days.value(row)));
         let nanos = whole_micros(seconds, row)
             .and_then(|s| clock_micros(hours.value(row), minutes.value(row), s))
             .and_then(|micros| micros.checked_mul(1000));
@@ -331,7 +407,10 @@ fn make_ym_interval(batch: &Batch<'_>) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
     let (years, months) = (rows.ints(0)?, rows.ints(1)?);
     rows.numbers::<IntervalYearMonthType>(|row| {
-        let total = years.value(row).checked_mul(12).and_then(|m| m.checked_add(months.value(row)));
+        let total = years
+            .value(row)
+            .checked_mul(12)
+            .and_then(|m| m.checked_add(months.value(row)));
         total.map(Some).ok_or_else(interval_overflow)
     })
 }

@@ -79,18 +79,27 @@ fn uncast(call: &Call<'_>, index: usize, accepts: &Accepts, required: &str) -> R
 /// Wall-clock days and microseconds of the day.
 fn wall_clock(micros: i64, zone: &Zone) -> (i64, i64) {
     let local = zone.to_local_micros(micros);
-    (local.div_euclid(MICROS_PER_DAY), local.rem_euclid(MICROS_PER_DAY))
+    (
+        local.div_euclid(MICROS_PER_DAY),
+        local.rem_euclid(MICROS_PER_DAY),
+    )
 }
 
 /// The instant of a wall-clock time; `None` if out of range.
 fn instant(days: i64, micros_of_day: i64, zone: &Zone) -> Option<i64> {
-    zone.instant_of(days, micros_of_day / MICROS_PER_SECOND, micros_of_day % MICROS_PER_SECOND)
+    zone.instant_of(
+        days,
+        micros_of_day / MICROS_PER_SECOND,
+        micros_of_day % MICROS_PER_SECOND,
+    )
 }
 
 /// The instant of a wall-clock time that came from changing `from`: in an overlap it keeps the offset of `from`.
 fn instant_near(from: i64, days: i64, micros_of_day: i64, zone: &Zone) -> Option<i64> {
     let offset = zone.offset_at(from.div_euclid(MICROS_PER_SECOND));
-    let local = days.checked_mul(MICROS_PER_DAY)?.checked_add(micros_of_day)?;
+    let local = days
+        .checked_mul(MICROS_PER_DAY)?
+        .checked_add(micros_of_day)?;
     let kept = local.checked_sub(i64::from(offset) * MICROS_PER_SECOND)?;
     if zone.offset_at(kept.div_euclid(MICROS_PER_SECOND)) == offset {
         return Some(kept);
@@ -107,7 +116,11 @@ fn plus_months(days: i64, months: i64) -> Option<i64> {
         return None;
     }
     let month = u32::try_from(total.rem_euclid(12) + 1).ok()?;
-    Some(days_from_civil(year, month, day.min(days_in_month(year, month))))
+    Some(days_from_civil(
+        year,
+        month,
+        day.min(days_in_month(year, month)),
+    ))
 }
 
 /// Day of the week, 0 for Monday.

@@ -15,12 +15,18 @@ pub(super) struct Patterns {
 impl Patterns {
     /// Patterns to read with.
     pub(super) fn for_parsing() -> Self {
-        Self { compile: JavaPattern::for_parsing, last: None }
+        Self {
+            compile: JavaPattern::for_parsing,
+            last: None,
+        }
     }
 
     /// Patterns to print with.
     pub(super) fn for_formatting() -> Self {
-        Self { compile: JavaPattern::for_formatting, last: None }
+        Self {
+            compile: JavaPattern::for_formatting,
+            last: None,
+        }
     }
 
     /// The compiled pattern, or Spark's error for it.
@@ -28,7 +34,9 @@ impl Patterns {
         if self.last.as_ref().is_none_or(|p| p.source() != source) {
             self.last = Some((self.compile)(source).map_err(pattern_error)?);
         }
-        self.last.as_ref().ok_or_else(|| SparkError::internal("no compiled pattern"))
+        self.last
+            .as_ref()
+            .ok_or_else(|| SparkError::internal("no compiled pattern"))
     }
 }
 
@@ -36,16 +44,29 @@ impl Patterns {
 pub(super) fn pattern_error(error: PatternError) -> SparkError {
     let exception = match &error {
         PatternError::CrossVersion { .. } => Exception::Upgrade,
-        PatternError::Invalid { .. } if error.error_class().ends_with("WITH_SUGGESTION") => Exception::Runtime,
+        PatternError::Invalid { .. } if error.error_class().ends_with("WITH_SUGGESTION") => {
+            Exception::Runtime
+        }
         PatternError::Invalid { .. } => Exception::IllegalArgument,
         PatternError::Field { .. } => Exception::DateTime,
     };
     let parameters = error.message_parameters();
-    let parameters: Vec<(&str, &str)> = parameters.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let parameters: Vec<(&str, &str)> = parameters
+        .iter()
+        // The message adds the page to the root of the documentation by itself.
+        .map(|(k, v)| {
+            (
+                *k,
+                v.strip_suffix("/sql-ref-datetime-pattern.html")
+                    .unwrap_or(v),
+            )
+        })
+        .collect();
     SparkError::new(exception, error.error_class(), &parameters)
 }
 
-/// `CANNOT_PARSE_TIMESTAMP`. `function` is the one that tolerates such a text.
+/// `CANNOT_PARSE_TIMESTAMP`. `function` is the one that tolerates such a text. Spark also says where or why, which
+/// the pattern does not tell.
 pub(super) fn cannot_parse(text: &str, function: &str) -> SparkError {
     let message = format!("Text '{text}' could not be parsed");
     SparkError::new(
@@ -72,7 +93,9 @@ impl Zones {
         {
             return Ok(*zone);
         }
-        let zone = crate::conf::parse_time_zone(id)?;
+        let zone = Zone::parse(id).ok_or_else(|| {
+            SparkError::new(Exception::DateTime, "INVALID_TIMEZONE", &[("timeZone", id)])
+        })?;
         self.last = Some((id.to_string(), zone));
         Ok(zone)
     }

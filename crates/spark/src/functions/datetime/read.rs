@@ -43,7 +43,12 @@ pub(super) fn register(registry: &mut Registry) {
         ])
     };
     let dates = || {
-        Accepts::one_of([Accepts::STRING, Accepts::DATE, Accepts::timestamp(), Accepts::TIMESTAMP_NTZ])
+        Accepts::one_of([
+            Accepts::STRING,
+            Accepts::DATE,
+            Accepts::timestamp(),
+            Accepts::TIMESTAMP_NTZ,
+        ])
     };
     let mut add = |name, accepts: Accepts, to: DataType, tolerant, kernel: KernelFn| {
         let parameters = Parameters::fixed([accepts]).optional([Accepts::STRING]);
@@ -51,17 +56,55 @@ pub(super) fn register(registry: &mut Registry) {
             read(call, name, &to, tolerant, kernel)
         }));
     };
-    add("to_timestamp", instants(), timestamp(), false, read_timestamp);
-    add("to_timestamp_ltz", instants(), timestamp(), false, read_timestamp);
-    add("to_timestamp_ntz", instants(), TIMESTAMP_NTZ, false, read_timestamp_ntz);
-    add("try_to_timestamp", instants(), timestamp(), true, try_read_timestamp);
+    add(
+        "to_timestamp",
+        instants(),
+        timestamp(),
+        false,
+        read_timestamp,
+    );
+    add(
+        "to_timestamp_ltz",
+        instants(),
+        timestamp(),
+        false,
+        read_timestamp,
+    );
+    add(
+        "to_timestamp_ntz",
+        instants(),
+        TIMESTAMP_NTZ,
+        false,
+        read_timestamp_ntz,
+    );
+    add(
+        "try_to_timestamp",
+        instants(),
+        timestamp(),
+        true,
+        try_read_timestamp,
+    );
     add("to_date", dates(), DataType::Date32, false, read_date);
-    add("try_to_date", dates(), DataType::Date32, true, try_read_date);
+    add(
+        "try_to_date",
+        dates(),
+        DataType::Date32,
+        true,
+        try_read_date,
+    );
 
     let pattern = || Parameters::none().optional([Accepts::Any, Accepts::Any]);
-    registry.add(Function::rewrite("unix_timestamp", pattern(), unix_timestamp));
+    registry.add(Function::rewrite(
+        "unix_timestamp",
+        pattern(),
+        unix_timestamp,
+    ));
     let pattern = Parameters::fixed([Accepts::Any]).optional([Accepts::Any]);
-    registry.add(Function::rewrite("to_unix_timestamp", pattern, unix_timestamp));
+    registry.add(Function::rewrite(
+        "to_unix_timestamp",
+        pattern,
+        unix_timestamp,
+    ));
 
     for (name, to) in [("date", DataType::Date32), ("timestamp", timestamp())] {
         registry.add(Function::rewrite(name, [Accepts::Any], move |call| {
@@ -99,8 +142,13 @@ fn read(
     };
     let nullable = tolerant || !call.context.eval.ansi || call.any_nullable();
     let inner = with_args(call, vec![value, pattern.clone()]);
-    let typed =
-        inner.kernel_with(name, Kernel::Plain(kernel), to.clone(), nullable, Volatility::Immutable);
+    let typed = inner.kernel_with(
+        name,
+        Kernel::Plain(kernel),
+        to.clone(),
+        nullable,
+        Volatility::Immutable,
+    );
     Ok(typed.named(shown))
 }
 
@@ -112,15 +160,29 @@ fn unix_timestamp(call: &Call<'_>) -> Result<TypedExpr> {
     if args.is_empty() {
         args.push(other_function(call, "current_timestamp")?);
     }
-    let call = with_defaults(&with_args(call, args), 2, [TypedExpr::string(DEFAULT_PATTERN)]);
-    let accepted =
-        Accepts::one_of([Accepts::STRING, Accepts::DATE, Accepts::timestamp(), Accepts::TIMESTAMP_NTZ]);
+    let call = with_defaults(
+        &with_args(call, args),
+        2,
+        [TypedExpr::string(DEFAULT_PATTERN)],
+    );
+    let accepted = Accepts::one_of([
+        Accepts::STRING,
+        Accepts::DATE,
+        Accepts::timestamp(),
+        Accepts::TIMESTAMP_NTZ,
+    ]);
     let value = uncast(&call, 0, &accepted, REQUIRED)?;
     let pattern = uncast(&call, 1, &Accepts::STRING, "\"STRING\"")?;
     let nullable = !call.context.eval.ansi || value.nullable || pattern.nullable;
     let call = with_args(&call, vec![value, pattern]);
     let kernel = Kernel::Plain(read_unix_seconds);
-    Ok(call.kernel_with("unix_timestamp", kernel, DataType::Int64, nullable, Volatility::Immutable))
+    Ok(call.kernel_with(
+        "unix_timestamp",
+        kernel,
+        DataType::Int64,
+        nullable,
+        Volatility::Immutable,
+    ))
 }
 
 /// Texts read with their patterns; `suggested` is the function that tolerates what cannot be read.

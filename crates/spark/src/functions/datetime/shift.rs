@@ -36,17 +36,38 @@ pub(super) fn register(registry: &mut Registry) {
     let dates = [Accepts::DATE, Accepts::DATE];
     registry.add(Function::scalar("datediff", dates, int, datediff).alias("date_diff"));
     let parameters = [Accepts::DATE, Accepts::INT];
-    registry.add(Function::scalar("add_months", parameters, date(), add_months));
-    registry.add(Function::scalar("last_day", [Accepts::DATE], date(), last_day));
+    registry.add(Function::scalar(
+        "add_months",
+        parameters,
+        date(),
+        add_months,
+    ));
+    registry.add(Function::scalar(
+        "last_day",
+        [Accepts::DATE],
+        date(),
+        last_day,
+    ));
     let nullable = Returns::Nullable(DataType::Date32);
-    registry.add(Function::scalar("next_day", [Accepts::DATE, Accepts::STRING], nullable, next_day));
+    registry.add(Function::scalar(
+        "next_day",
+        [Accepts::DATE, Accepts::STRING],
+        nullable,
+        next_day,
+    ));
     let parameters = Parameters::fixed([Accepts::timestamp(), Accepts::timestamp()])
         .optional([Accepts::BOOLEAN]);
     registry.add(Function::rewrite("months_between", parameters, |call| {
         let call = with_defaults(call, 3, [TypedExpr::boolean(true)]);
         let (kernel, nullable) = (Kernel::Plain(months_between), call.any_nullable());
         let double = DataType::Float64;
-        Ok(call.kernel_with("months_between", kernel, double, nullable, Volatility::Immutable))
+        Ok(call.kernel_with(
+            "months_between",
+            kernel,
+            double,
+            nullable,
+            Volatility::Immutable,
+        ))
     }));
 }
 
@@ -57,13 +78,21 @@ fn step_days(call: &Call<'_>, name: &'static str, kernel: KernelFn) -> Result<Ty
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Null => {
             coerce(days, &DataType::Int32, &call.context.eval)?
         }
-        DataType::Utf8 if call.context.eval.ansi => coerce(days, &DataType::Int32, &call.context.eval)?,
+        DataType::Utf8 if call.context.eval.ansi => {
+            coerce(days, &DataType::Int32, &call.context.eval)?
+        }
         DataType::Utf8 if days.is_foldable() => constant_days(call, name, days)?,
         _ => return Err(call.unexpected_type(1, "(\"INT\" or \"SMALLINT\" or \"TINYINT\")")),
     };
     let call = with_args(call, vec![date, days]);
     let nullable = call.any_nullable();
-    Ok(call.kernel_with(name, Kernel::Plain(kernel), DataType::Date32, nullable, Volatility::Immutable))
+    Ok(call.kernel_with(
+        name,
+        Kernel::Plain(kernel),
+        DataType::Date32,
+        nullable,
+        Volatility::Immutable,
+    ))
 }
 
 /// With ANSI mode off, a text that is no number is refused as soon as the plan is made.
@@ -73,7 +102,10 @@ fn constant_days(call: &Call<'_>, name: &str, days: TypedExpr) -> Result<TypedEx
     mode.eval = EvalMode::Ansi;
     let typed = cast(days, &DataType::Int32, mode)?;
     let value = crate::fold::fold(&typed.expr).map_err(|_| {
-        SparkError::analysis("SECOND_FUNCTION_ARGUMENT_NOT_INTEGER", &[("functionName", name)])
+        SparkError::analysis(
+            "SECOND_FUNCTION_ARGUMENT_NOT_INTEGER",
+            &[("functionName", name)],
+        )
     })?;
     Ok(TypedExpr::literal(value, shown))
 }
@@ -95,7 +127,10 @@ fn date_sub(batch: &Batch<'_>) -> Result<ArrayRef> {
 
 fn datediff(batch: &Batch<'_>) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
-    let (ends, starts) = (rows.primitive::<Date32Type>(0)?, rows.primitive::<Date32Type>(1)?);
+    let (ends, starts) = (
+        rows.primitive::<Date32Type>(0)?,
+        rows.primitive::<Date32Type>(1)?,
+    );
     rows.numbers::<Int32Type>(|row| Ok(Some(ends.value(row).wrapping_sub(starts.value(row)))))
 }
 
@@ -116,7 +151,11 @@ fn last_day(batch: &Batch<'_>) -> Result<ArrayRef> {
     rows.numbers::<Date32Type>(|row| {
         let date = dates.value(row);
         let (year, month, day) = civil_from_days(i64::from(date));
-        Ok(i32::try_from(days_in_month(year, month).saturating_sub(day)).ok().map(|n| date.saturating_add(n)))
+        Ok(
+            i32::try_from(days_in_month(year, month).saturating_sub(day))
+                .ok()
+                .map(|n| date.saturating_add(n)),
+        )
     })
 }
 

@@ -16,5 +16,8 @@ fn a_changed_time_in_an_overlap_keeps_its_offset() {
     let (days, of_day) = wall_clock(second, &zone);
     assert_eq!(of_day, 90 * 60 * MICROS_PER_SECOND);
     assert_eq!(instant_near(second, days, of_day, &zone), Some(second));
-    assert_eq!(instant(days, of_day, &zone), Some(second - 3600 * MICROS_PER_SECOND));
+    assert_eq!(
+        instant(days, of_day, &zone),
+        Some(second - 3600 * MICROS_PER_SECOND)
+    );
 }

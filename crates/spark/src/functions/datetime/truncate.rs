@@ -16,10 +16,20 @@ use crate::{
 
 pub(super) fn register(registry: &mut Registry) {
     let date = Returns::Nullable(DataType::Date32);
-    registry.add(Function::scalar("trunc", [Accepts::DATE, Accepts::STRING], date, trunc));
+    registry.add(Function::scalar(
+        "trunc",
+        [Accepts::DATE, Accepts::STRING],
+        date,
+        trunc,
+    ));
     let instant = Returns::Nullable(timestamp());
     let parameters = [Accepts::STRING, Accepts::timestamp()];
-    registry.add(Function::scalar("date_trunc", parameters, instant, date_trunc));
+    registry.add(Function::scalar(
+        "date_trunc",
+        parameters,
+        instant,
+        date_trunc,
+    ));
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,10 +118,15 @@ fn trunc(batch: &Batch<'_>) -> Result<ArrayRef> {
 
 fn date_trunc(batch: &Batch<'_>) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
-    let (names, instants) = (rows.strings(0)?, rows.primitive::<TimestampMicrosecondType>(1)?);
+    let (names, instants) = (
+        rows.strings(0)?,
+        rows.primitive::<TimestampMicrosecondType>(1)?,
+    );
     let zone = batch.context().zone()?;
     let mut units = Units::default();
     rows.numbers::<TimestampMicrosecondType>(|row| {
-        Ok(units.get(names.value(row)).and_then(|u| u.truncate(instants.value(row), &zone)))
+        Ok(units
+            .get(names.value(row))
+            .and_then(|u| u.truncate(instants.value(row), &zone)))
     })
 }

@@ -23,11 +23,22 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(Function::rewrite("timestampadd", parameters, |call| {
         let data_type = call.arg(2)?.data_type.clone();
         let (kernel, nullable) = (Kernel::Plain(timestampadd), call.any_nullable());
-        Ok(call.kernel_with("timestampadd", kernel, data_type, nullable, Volatility::Immutable))
+        Ok(call.kernel_with(
+            "timestampadd",
+            kernel,
+            data_type,
+            nullable,
+            Volatility::Immutable,
+        ))
     }));
     let parameters = [Accepts::STRING, Accepts::timestamp(), Accepts::timestamp()];
     let long = Returns::Type(DataType::Int64);
-    registry.add(Function::scalar("timestampdiff", parameters, long, timestampdiff));
+    registry.add(Function::scalar(
+        "timestampdiff",
+        parameters,
+        long,
+        timestampdiff,
+    ));
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +96,12 @@ impl Unit {
         if let Self::Time(unit) = self {
             return Some(end.checked_sub(start)? / unit);
         }
-        let parts = |micros: i64| (micros.div_euclid(MICROS_PER_DAY), micros.rem_euclid(MICROS_PER_DAY));
+        let parts = |micros: i64| {
+            (
+                micros.div_euclid(MICROS_PER_DAY),
+                micros.rem_euclid(MICROS_PER_DAY),
+            )
+        };
         let ((start_day, start_time), (mut end_day, end_time)) = (parts(start), parts(end));
         // The last day counts only when its time of day is reached.
         if end_day > start_day && end_time < start_time {
@@ -124,9 +140,17 @@ fn timestampadd(batch: &Batch<'_>) -> Result<ArrayRef> {
         moved.map(Some).ok_or_else(|| {
             let mut shown = String::new();
             timestamp_ntz_to_string(zone.to_local_micros(micros), &mut shown);
-            let kind = if *times.data_type() == timestamp() { "TIMESTAMP" } else { "TIMESTAMP_NTZ" };
+            let kind = if *times.data_type() == timestamp() {
+                "TIMESTAMP"
+            } else {
+                "TIMESTAMP_NTZ"
+            };
             let operation = format!("add {count}L {name} to {kind} '{shown}'");
-            SparkError::new(Exception::Arithmetic, "DATETIME_OVERFLOW", &[("operation", &operation)])
+            SparkError::new(
+                Exception::Arithmetic,
+                "DATETIME_OVERFLOW",
+                &[("operation", &operation)],
+            )
         })
     })
 }
@@ -141,7 +165,10 @@ fn timestampdiff(batch: &Batch<'_>) -> Result<ArrayRef> {
     let zone = zone_of(batch, starts.data_type())?;
     rows.numbers::<Int64Type>(|row| {
         let unit = Unit::parse(units.value(row))?;
-        let (start, end) = (zone.to_local_micros(starts.value(row)), zone.to_local_micros(ends.value(row)));
+        let (start, end) = (
+            zone.to_local_micros(starts.value(row)),
+            zone.to_local_micros(ends.value(row)),
+        );
         Ok(unit.between(start, end))
     })
 }

@@ -17,10 +17,24 @@ use crate::{
 pub(super) fn register(registry: &mut Registry) {
     let parameters = || [Accepts::timestamp(), Accepts::STRING];
     let returns = || Returns::Type(timestamp());
-    registry.add(Function::scalar("from_utc_timestamp", parameters(), returns(), from_utc));
-    registry.add(Function::scalar("to_utc_timestamp", parameters(), returns(), to_utc));
+    registry.add(Function::scalar(
+        "from_utc_timestamp",
+        parameters(),
+        returns(),
+        from_utc,
+    ));
+    registry.add(Function::scalar(
+        "to_utc_timestamp",
+        parameters(),
+        returns(),
+        to_utc,
+    ));
     let parameters = Parameters::fixed([Accepts::Any, Accepts::Any]).optional([Accepts::Any]);
-    registry.add(Function::rewrite("convert_timezone", parameters, convert_timezone));
+    registry.add(Function::rewrite(
+        "convert_timezone",
+        parameters,
+        convert_timezone,
+    ));
 }
 
 fn from_utc(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -32,14 +46,23 @@ fn to_utc(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn instant_of_local(local: i64, zone: &Zone) -> Option<i64> {
-    instant(local.div_euclid(MICROS_PER_DAY), local.rem_euclid(MICROS_PER_DAY), zone)
+    instant(
+        local.div_euclid(MICROS_PER_DAY),
+        local.rem_euclid(MICROS_PER_DAY),
+        zone,
+    )
 }
 
 fn moved(batch: &Batch<'_>, to: fn(i64, &Zone) -> Option<i64>) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
-    let (times, ids) = (rows.primitive::<TimestampMicrosecondType>(0)?, rows.strings(1)?);
+    let (times, ids) = (
+        rows.primitive::<TimestampMicrosecondType>(0)?,
+        rows.strings(1)?,
+    );
     let mut zones = Zones::new();
-    rows.numbers::<TimestampMicrosecondType>(|row| Ok(to(times.value(row), &zones.get(ids.value(row))?)))
+    rows.numbers::<TimestampMicrosecondType>(|row| {
+        Ok(to(times.value(row), &zones.get(ids.value(row))?))
+    })
 }
 
 /// `convert_timezone([from, ]to, time)`; from the session time zone if none is given.
@@ -52,7 +75,13 @@ fn convert_timezone(call: &Call<'_>) -> Result<TypedExpr> {
     let parameters = [Accepts::STRING, Accepts::STRING, Accepts::TIMESTAMP_NTZ];
     call.check_arguments(&Parameters::fixed(parameters))?;
     let (kernel, nullable) = (Kernel::Plain(converted), call.any_nullable());
-    Ok(call.kernel_with("convert_timezone", kernel, TIMESTAMP_NTZ, nullable, Volatility::Immutable))
+    Ok(call.kernel_with(
+        "convert_timezone",
+        kernel,
+        TIMESTAMP_NTZ,
+        nullable,
+        Volatility::Immutable,
+    ))
 }
 
 fn converted(batch: &Batch<'_>) -> Result<ArrayRef> {
