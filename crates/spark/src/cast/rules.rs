@@ -96,6 +96,12 @@ pub(crate) fn may_null(from: &DataType, to: &DataType, mode: EvalMode) -> bool {
         (f, DataType::Date32) => !matches!(f, DataType::Timestamp(_, Some(_))),
         (DataType::Date32, t) => !is_timestamp(t),
         (_, t) if *t == CALENDAR => true,
+        // Losing fraction digits is rounding; only whole digits can be too many.
+        (DataType::Decimal128(p1, s1), DataType::Decimal128(p, s))
+            if i32::from(*p) - i32::from(*s) > i32::from(*p1) - i32::from(*s1) =>
+        {
+            false
+        }
         (f, DataType::Decimal128(p, s)) => !decimal_holds(f, (*p, *s)),
         (f, t) if is_integral(t) => is_floating(f) || is_decimal(f),
         _ => false,

@@ -88,6 +88,11 @@ pub fn divide_by_zero() -> SparkError {
     )
 }
 
+/// `%` by zero under ANSI rules.
+pub fn remainder_by_zero() -> SparkError {
+    SparkError::arithmetic("REMAINDER_BY_ZERO", &[("config", "\"spark.sql.ansi.enabled\"")])
+}
+
 /// Overflow under ANSI rules. `alternative` is the function that tolerates it, e.g. `try_add`, or empty.
 pub fn arithmetic_overflow(message: &str, alternative: &str) -> SparkError {
     let hint = match alternative {

@@ -18,7 +18,7 @@ use datafusion::common::DataFusionError;
 use indexmap::IndexMap;
 
 pub(crate) use convert::find;
-pub use convert::{arithmetic_overflow, divide_by_zero};
+pub use convert::{arithmetic_overflow, divide_by_zero, remainder_by_zero};
 pub use exception::Exception;
 
 /// Result of everything that may fail with Spark's words.

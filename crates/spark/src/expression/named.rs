@@ -191,6 +191,7 @@ impl Expressions<'_> {
             Some(value) => fields_of(value, path),
             None => {
                 let mut columns: Vec<String> = visible().map(|a| crate::error::quoted_id(&a.name)).collect();
+                columns.sort();
                 columns.dedup();
                 Err(SparkError::analysis(
                     "CANNOT_RESOLVE_STAR_EXPAND",

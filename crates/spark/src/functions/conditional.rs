@@ -89,7 +89,8 @@ fn choose(
     let mut conditions = vec![];
     let mut values = vec![];
     for (index, (condition, value)) in branches.into_iter().enumerate() {
-        if !matches!(condition.data_type, DataType::Boolean | DataType::Null) {
+        let untyped = condition.data_type == DataType::Null && name.starts_with("(IF");
+        if condition.data_type != DataType::Boolean && !untyped {
             let kind = if name.starts_with("(IF") { 0 } else { index };
             return Err(SparkError::analysis(
                 "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",

@@ -73,6 +73,7 @@ mod accepts;
 mod aggregate;
 mod call;
 mod conditional;
+mod casts;
 mod concat;
 mod constructors;
 mod csv;
@@ -125,6 +126,7 @@ fn register_families(registry: &mut Registry) {
     generators::register(registry);
     ranking::register(registry);
     session_facts::register(registry);
+    casts::register(registry);
     concat::register(registry);
     string::register(registry);
     regex::register(registry);

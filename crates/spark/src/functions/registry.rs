@@ -60,8 +60,10 @@ pub fn unresolved_routine(name: &str, database: &str) -> SparkError {
         "[`system`.`builtin`, `system`.`session`, `spark_catalog`.{}]",
         quoted_id(database)
     );
+    let parts: Vec<&str> = name.split('.').collect();
+    let routine = crate::error::quoted_name(&parts);
     SparkError::analysis(
         "UNRESOLVED_ROUTINE",
-        &[("routineName", &quoted_id(name)), ("searchPath", &path)],
+        &[("routineName", &routine), ("searchPath", &path)],
     )
 }

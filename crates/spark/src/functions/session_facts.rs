@@ -61,7 +61,7 @@ pub(super) fn register(registry: &mut Registry) {
     }
     registry.add(
         Function::rewrite("current_database", none(), |call| {
-            Ok(TypedExpr::string(&call.context.database).named("current_database()"))
+            Ok(TypedExpr::string(&call.context.database).named("current_schema()"))
         })
         .alias("current_schema"),
     );

@@ -153,7 +153,7 @@ impl Planner<'_> {
                 keys.push(Attribute {
                     column,
                     data_type: common,
-                    nullable: l.nullable || r.nullable,
+                    nullable: true,
                     qualifier: vec![],
                     ..l.clone()
                 });

@@ -149,11 +149,6 @@ impl Planner<'_> {
         for (index, ((x, y), name)) in left_values.into_iter().zip(right_values).zip(names).enumerate() {
             let common = coercion::wider(&x.data_type, &y.data_type, context.ansi)
                 .ok_or_else(|| incompatible(kind, index, &x, &y))?;
-            let nullable = match kind {
-                SetOpType::Union => x.nullable || y.nullable,
-                SetOpType::Intersect => x.nullable && y.nullable,
-                _ => x.nullable,
-            };
             // Spark takes the first side's word for a union: an event time stays one.
             let metadata = match kind {
                 SetOpType::Union => x.metadata.clone(),
@@ -161,6 +156,11 @@ impl Planner<'_> {
                 _ => Default::default(),
             };
             let (x, y) = (coerce(x, &common, context)?, coerce(y, &common, context)?);
+            let nullable = match kind {
+                SetOpType::Union => x.nullable || y.nullable,
+                SetOpType::Intersect => x.nullable && y.nullable,
+                _ => x.nullable,
+            };
             let column = self.ids.column(&name);
             l.push(super::project::aliased_expr(x.expr, &column, &metadata));
             r.push(super::project::aliased_expr(y.expr, &column, &metadata));

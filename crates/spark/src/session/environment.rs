@@ -76,7 +76,9 @@ impl Environment {
     pub(super) fn session_state(&self) -> SessionState {
         let config = SessionConfig::new()
             .with_target_partitions(self.streaming.parallelism)
-            .with_information_schema(false);
+            .with_information_schema(false)
+            // The rule mistakes two columns of one origin for duplicates when it moves field accesses below projections.
+            .set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false);
         SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.runtime))

@@ -18,7 +18,9 @@ use super::{decimal, interval};
 use crate::{
     cast::coerce,
     coercion,
-    error::{Result, SparkError, arithmetic_overflow, divide_by_zero, quoted},
+    error::{
+        Result, SparkError, arithmetic_overflow, divide_by_zero, quoted, remainder_by_zero,
+    },
     functions::{Accepts, Batch, Call, Function, Kernel, Parameters, Registry},
     typed::TypedExpr,
     types::{self, decimal::DecimalOp, is_decimal, is_floating, is_integral, is_interval, is_numeric},
@@ -344,10 +346,12 @@ fn narrow_overflow(batch: &Batch<'_>, operator: Operator) -> SparkError {
         return arithmetic_overflow("overflow", operator.tolerant());
     };
     let (left, right) = (left.as_primitive::<Int64Type>(), right.as_primitive::<Int64Type>());
-    let (low, high, suffix) = match batch.return_type() {
-        DataType::Int8 => (i64::from(i8::MIN), i64::from(i8::MAX), "Y"),
-        _ => (i64::from(i16::MIN), i64::from(i16::MAX), "S"),
+    let (low, high) = match batch.return_type() {
+        DataType::Int8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
+        _ => (i64::from(i16::MIN), i64::from(i16::MAX)),
     };
+    // Spark writes both types with the suffix of SMALLINT.
+    let suffix = "S";
     let guilty = left.iter().zip(right.iter()).find_map(|(l, r)| {
         let (l, r) = (l?, r?);
         let exact = match operator {
@@ -373,6 +377,7 @@ fn narrow_overflow(batch: &Batch<'_>, operator: Operator) -> SparkError {
 fn by_rows<T: ArrowPrimitiveType>(
     batch: &Batch<'_>,
     is_zero: impl Fn(T::Native) -> bool,
+    by_zero: fn() -> SparkError,
     op: impl Fn(T::Native, T::Native) -> Result<T::Native>,
 ) -> Result<ArrayRef> {
     let (left, right): (PrimitiveArray<T>, PrimitiveArray<T>) = (batch.primitive(0)?, batch.primitive(1)?);
@@ -380,7 +385,7 @@ fn by_rows<T: ArrowPrimitiveType>(
     let mut values: Vec<Option<T::Native>> = Vec::with_capacity(left.len());
     for (l, r) in left.iter().zip(right.iter()) {
         values.push(match (l, r) {
-            (Some(_), Some(r)) if is_zero(r) && ansi => return Err(divide_by_zero()),
+            (Some(_), Some(r)) if is_zero(r) && ansi => return Err(by_zero()),
             (Some(l), Some(r)) if !is_zero(r) => Some(op(l, r)?),
             _ => None,
         });
@@ -389,12 +394,12 @@ fn by_rows<T: ArrowPrimitiveType>(
 }
 
 fn divide(batch: &Batch<'_>) -> Result<ArrayRef> {
-    by_rows::<Float64Type>(batch, |r| r == 0.0, |l, r| Ok(l / r))
+    by_rows::<Float64Type>(batch, |r| r == 0.0, divide_by_zero, |l, r| Ok(l / r))
 }
 
 fn integral_divide(batch: &Batch<'_>) -> Result<ArrayRef> {
     let ansi = batch.context().ansi;
-    by_rows::<Int64Type>(batch, |r| r == 0, move |l, r| match l.checked_div(r) {
+    by_rows::<Int64Type>(batch, |r| r == 0, divide_by_zero, move |l, r| match l.checked_div(r) {
         Some(v) => Ok(v),
         None if ansi => Err(arithmetic_overflow("overflow", "try_divide")),
         None => Ok(l.wrapping_div(r)),
@@ -403,12 +408,12 @@ fn integral_divide(batch: &Batch<'_>) -> Result<ArrayRef> {
 
 fn remainder(batch: &Batch<'_>) -> Result<ArrayRef> {
     match batch.return_type() {
-        DataType::Int8 => by_rows::<Int8Type>(batch, |r| r == 0, |l, r| Ok(l.wrapping_rem(r))),
-        DataType::Int16 => by_rows::<Int16Type>(batch, |r| r == 0, |l, r| Ok(l.wrapping_rem(r))),
-        DataType::Int32 => by_rows::<Int32Type>(batch, |r| r == 0, |l, r| Ok(l.wrapping_rem(r))),
-        DataType::Int64 => by_rows::<Int64Type>(batch, |r| r == 0, |l, r| Ok(l.wrapping_rem(r))),
-        DataType::Float32 => by_rows::<Float32Type>(batch, |r| r == 0.0, |l, r| Ok(l % r)),
-        DataType::Float64 => by_rows::<Float64Type>(batch, |r| r == 0.0, |l, r| Ok(l % r)),
+        DataType::Int8 => by_rows::<Int8Type>(batch, |r| r == 0, remainder_by_zero, |l, r| Ok(l.wrapping_rem(r))),
+        DataType::Int16 => by_rows::<Int16Type>(batch, |r| r == 0, remainder_by_zero, |l, r| Ok(l.wrapping_rem(r))),
+        DataType::Int32 => by_rows::<Int32Type>(batch, |r| r == 0, remainder_by_zero, |l, r| Ok(l.wrapping_rem(r))),
+        DataType::Int64 => by_rows::<Int64Type>(batch, |r| r == 0, remainder_by_zero, |l, r| Ok(l.wrapping_rem(r))),
+        DataType::Float32 => by_rows::<Float32Type>(batch, |r| r == 0.0, remainder_by_zero, |l, r| Ok(l % r)),
+        DataType::Float64 => by_rows::<Float64Type>(batch, |r| r == 0.0, remainder_by_zero, |l, r| Ok(l % r)),
         other => Err(SparkError::internal(format!("% of {other}"))),
     }
 }

@@ -9,17 +9,17 @@ use arrow::{
 use super::arithmetic::Operator;
 use crate::{
     cast::{decimal_out_of_range, display_decimal, fits_decimal},
-    error::{Result, SparkError, arithmetic_overflow, divide_by_zero},
+    error::{Result, SparkError, arithmetic_overflow, divide_by_zero, remainder_by_zero},
     functions::Batch,
 };
 
 pub(super) fn kernel(operator: Operator) -> fn(&Batch<'_>) -> Result<ArrayRef> {
     match operator {
-        Operator::Add => |b| compute(b, |l, r, s| exact_add(l, r, s, false)),
-        Operator::Subtract => |b| compute(b, |l, r, s| exact_add(l, r, s, true)),
-        Operator::Multiply => |b| compute(b, multiply),
-        Operator::Divide => |b| compute(b, divide),
-        Operator::Remainder => |b| compute(b, remainder),
+        Operator::Add => |b| compute(b, |l, r, s| exact_add(l, r, s, false), divide_by_zero),
+        Operator::Subtract => |b| compute(b, |l, r, s| exact_add(l, r, s, true), divide_by_zero),
+        Operator::Multiply => |b| compute(b, multiply, divide_by_zero),
+        Operator::Divide => |b| compute(b, divide, divide_by_zero),
+        Operator::Remainder => |b| compute(b, remainder, remainder_by_zero),
         Operator::IntegralDivide => integral_divide,
     }
 }
@@ -42,7 +42,11 @@ fn scale_of(data_type: &DataType) -> i8 {
     }
 }
 
-fn compute(batch: &Batch<'_>, op: fn(i256, i256, Scales) -> Exact) -> Result<ArrayRef> {
+fn compute(
+    batch: &Batch<'_>,
+    op: fn(i256, i256, Scales) -> Exact,
+    by_zero: fn() -> SparkError,
+) -> Result<ArrayRef> {
     let (left, right) = (batch.primitive::<Decimal128Type>(0)?, batch.primitive::<Decimal128Type>(1)?);
     let DataType::Decimal128(p, s) = batch.return_type() else {
         return Err(SparkError::internal("decimal arithmetic gives decimals"));
@@ -57,7 +61,7 @@ fn compute(batch: &Batch<'_>, op: fn(i256, i256, Scales) -> Exact) -> Result<Arr
         };
         let Some(exact) = op(i256::from_i128(l), i256::from_i128(r), scales) else {
             if ansi {
-                return Err(divide_by_zero());
+                return Err(by_zero());
             }
             values.push(None);
             continue;
@@ -65,13 +69,34 @@ fn compute(batch: &Batch<'_>, op: fn(i256, i256, Scales) -> Exact) -> Result<Arr
         match exact.to_i128().filter(|v| fits_decimal(*v, *p)) {
             Some(value) => values.push(Some(value)),
             None if ansi => {
-                let shown = exact.to_i128().map_or_else(|| exact.to_string(), |v| display_decimal(v, *s));
-                return Err(decimal_out_of_range(&shown, *p, *s));
+                return Err(decimal_out_of_range(&shown(exact, *s), *p, *s));
             }
             None => values.push(None),
         }
     }
     Ok(Arc::new(Decimal128Array::from(values).with_precision_and_scale(*p, *s)?))
+}
+
+/// A value that does not fit, with the 38 digits that Java would have computed.
+fn shown(value: i256, scale: i8) -> String {
+    let digits = value.wrapping_abs().to_string();
+    let excess = digits.len().saturating_sub(38) as i32;
+    let rounded = if excess > 0 {
+        half_up(value, power(excess)).wrapping_mul(power(excess))
+    } else {
+        value
+    };
+    match rounded.to_i128() {
+        Some(v) => display_decimal(v, scale),
+        None => {
+            let text = rounded.to_string();
+            let point = text.len().saturating_sub(usize::from(scale.unsigned_abs()));
+            match (scale, text.get(..point), text.get(point..)) {
+                (1.., Some(whole), Some(fraction)) => format!("{whole}.{fraction}"),
+                _ => text,
+            }
+        }
+    }
 }
 
 fn power(exponent: i32) -> i256 {
