@@ -38,3 +38,6 @@ pub(super) fn register(registry: &mut Registry) {
     fold::register(registry);
     map_lambdas::register(registry);
 }
+
+#[cfg(test)]
+mod oracle_tests;
