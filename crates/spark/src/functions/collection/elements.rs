@@ -4,8 +4,8 @@ use std::{ops::Range, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Float32Array, Float64Array, ListArray, MapArray, StructArray, make_array,
-        new_empty_array, new_null_array,
+        Array, ArrayRef, AsArray, Float32Array, Float64Array, ListArray, MapArray, StructArray,
+        make_array, new_empty_array, new_null_array,
     },
     buffer::{NullBuffer, OffsetBuffer},
     compute::interleave,
@@ -33,13 +33,21 @@ fn between(offsets: &[i32], row: usize) -> Option<Range<usize>> {
 
 impl Spans for ListArray {
     fn span(&self, row: usize) -> Option<Range<usize>> {
-        if self.is_null(row) { None } else { between(self.value_offsets(), row) }
+        if self.is_null(row) {
+            None
+        } else {
+            between(self.value_offsets(), row)
+        }
     }
 }
 
 impl Spans for MapArray {
     fn span(&self, row: usize) -> Option<Range<usize>> {
-        if self.is_null(row) { None } else { between(self.value_offsets(), row) }
+        if self.is_null(row) {
+            None
+        } else {
+            between(self.value_offsets(), row)
+        }
     }
 }
 
@@ -102,9 +110,15 @@ impl Gathered {
     }
 
     /// The elements, and how they are divided.
-    pub(super) fn parts(self, element: &DataType) -> Result<(ArrayRef, OffsetBuffer<i32>, Option<NullBuffer>)> {
-        let mut sources =
-            self.sources.iter().map(|s| relabel(s, element)).collect::<Result<Vec<ArrayRef>>>()?;
+    pub(super) fn parts(
+        self,
+        element: &DataType,
+    ) -> Result<(ArrayRef, OffsetBuffer<i32>, Option<NullBuffer>)> {
+        let mut sources = self
+            .sources
+            .iter()
+            .map(|s| relabel(s, element))
+            .collect::<Result<Vec<ArrayRef>>>()?;
         if self.nulls_used {
             sources.push(new_null_array(element, 1));
         }
@@ -124,7 +138,12 @@ impl Gathered {
             return Err(SparkError::internal("elements make an array"));
         };
         let (values, offsets, nulls) = self.parts(item.data_type())?;
-        Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, nulls)?))
+        Ok(Arc::new(ListArray::try_new(
+            Arc::clone(item),
+            offsets,
+            values,
+            nulls,
+        )?))
     }
 }
 
@@ -133,22 +152,43 @@ pub(super) fn comparable(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(match array.data_type() {
         DataType::Float32 => {
             let one = |v: f32| if v.is_nan() { f32::NAN } else { v + 0.0 };
-            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(one)) as Arc<Float32Array>
+            Arc::new(
+                array
+                    .as_primitive::<Float32Type>()
+                    .unary::<_, Float32Type>(one),
+            ) as Arc<Float32Array>
         }
         DataType::Float64 => {
             let one = |v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 };
-            Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(one)) as Arc<Float64Array>
+            Arc::new(
+                array
+                    .as_primitive::<Float64Type>()
+                    .unary::<_, Float64Type>(one),
+            ) as Arc<Float64Array>
         }
         DataType::List(item) if has_floats(array.data_type()) => {
             let lists = array.as_list::<i32>();
             let values = comparable(lists.values())?;
             let (offsets, nulls) = (lists.offsets().clone(), lists.nulls().cloned());
-            Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, nulls)?)
+            Arc::new(ListArray::try_new(
+                Arc::clone(item),
+                offsets,
+                values,
+                nulls,
+            )?)
         }
         DataType::Struct(fields) if has_floats(array.data_type()) => {
             let structs = array.as_struct();
-            let columns = structs.columns().iter().map(comparable).collect::<Result<Vec<_>>>()?;
-            Arc::new(StructArray::try_new(fields.clone(), columns, structs.nulls().cloned())?)
+            let columns = structs
+                .columns()
+                .iter()
+                .map(comparable)
+                .collect::<Result<Vec<_>>>()?;
+            Arc::new(StructArray::try_new(
+                fields.clone(),
+                columns,
+                structs.nulls().cloned(),
+            )?)
         }
         _ => make_array(array.to_data()),
     })
@@ -180,14 +220,20 @@ pub(super) fn require_order(call: &Call<'_>, data_type: &DataType) -> Result<()>
         "INVALID_ORDERING_TYPE",
         &[
             ("functionName", &quoted_id(&call.shown)),
-            ("dataType", &crate::error::quoted(crate::types::sql_name(data_type))),
+            (
+                "dataType",
+                &crate::error::quoted(crate::types::sql_name(data_type)),
+            ),
         ],
     ))
 }
 
 /// The call with its array (argument 0) and its value (argument `index`) cast to a common element type. Spark casts only
 /// what loses nothing here, and never from or to text.
-pub(super) fn with_common_element<'a>(call: &Call<'a>, index: usize) -> Result<(Call<'a>, DataType)> {
+pub(super) fn with_common_element<'a>(
+    call: &Call<'a>,
+    index: usize,
+) -> Result<(Call<'a>, DataType)> {
     let (element, contains_null) = item_of(call, 0)?;
     let value = call.arg(index)?;
     let Some(common) = coercion::tightest(&element, &value.data_type, false) else {

@@ -23,7 +23,8 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    let parameters = Parameters::fixed([Accepts::Array, Accepts::Any, Accepts::Any]).optional([Accepts::Any]);
+    let parameters =
+        Parameters::fixed([Accepts::Array, Accepts::Any, Accepts::Any]).optional([Accepts::Any]);
     registry.add(Function::rewrite("aggregate", parameters, aggregate_call).alias("reduce"));
     let parameters = Parameters::fixed([Accepts::Array]).optional([Accepts::Any]);
     registry.add(Function::rewrite("array_sort", parameters, sort_call));
@@ -41,7 +42,13 @@ fn aggregate_call(call: &Call<'_>) -> Result<TypedExpr> {
         let finish = call.bind(1, &[accumulator])?;
         let data_type = finish.body.data_type.clone();
         let nullable = array.nullable || finish.body.nullable;
-        return Ok(higher_order(call, aggregate, vec![merge, finish], data_type, nullable));
+        return Ok(higher_order(
+            call,
+            aggregate,
+            vec![merge, finish],
+            data_type,
+            nullable,
+        ));
     }
     let name = call_text(call, &[&merge]);
     let identity = "lambdafunction(namedlambdavariable(), namedlambdavariable())";
@@ -59,15 +66,26 @@ fn aggregate(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> 
     let mut active: Vec<usize> = (0..batch.len()).collect();
     for step in 0.. {
         active.retain(|row| lists.span(*row).is_some_and(|s| s.len() > step));
-        let Some(last) = steps.last().filter(|_| !active.is_empty()) else { break };
-        let before = active.iter().filter_map(|row| places.get(*row)).map(|p| p.1 as u64);
-        let elements = active.iter().filter_map(|row| lists.span(*row)).map(|s| (s.start + step) as u64);
+        let Some(last) = steps.last().filter(|_| !active.is_empty()) else {
+            break;
+        };
+        let before = active
+            .iter()
+            .filter_map(|row| places.get(*row))
+            .map(|p| p.1 as u64);
+        let elements = active
+            .iter()
+            .filter_map(|row| lists.span(*row))
+            .map(|s| (s.start + step) as u64);
         let owners: Vec<u64> = active.iter().map(|row| *row as u64).collect();
         let parameters = [
             take(last, &before.collect::<UInt64Array>(), None)?,
             take(lists.values(), &elements.collect::<UInt64Array>(), None)?,
         ];
-        let next = relabel(&evaluate(lambda_at(lambdas, 0)?, &parameters, &owners)?, &accumulator)?;
+        let next = relabel(
+            &evaluate(lambda_at(lambdas, 0)?, &parameters, &owners)?,
+            &accumulator,
+        )?;
         for (at, row) in active.iter().enumerate() {
             if let Some(place) = places.get_mut(*row) {
                 *place = (steps.len(), at);
@@ -77,7 +95,9 @@ fn aggregate(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> 
     }
     let nothing = steps.len();
     steps.push(new_null_array(&accumulator, 1));
-    let present: Vec<usize> = (0..batch.len()).filter(|row| lists.is_valid(*row)).collect();
+    let present: Vec<usize> = (0..batch.len())
+        .filter(|row| lists.is_valid(*row))
+        .collect();
     let refs: Vec<&dyn Array> = steps.iter().map(AsRef::as_ref).collect();
     let Some(finish) = lambdas.get(1) else {
         for (row, place) in places.iter_mut().enumerate() {
@@ -87,10 +107,16 @@ fn aggregate(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> 
         }
         return Ok(interleave(&refs, &places)?);
     };
-    let picks: Vec<(usize, usize)> = present.iter().filter_map(|row| places.get(*row).copied()).collect();
+    let picks: Vec<(usize, usize)> = present
+        .iter()
+        .filter_map(|row| places.get(*row).copied())
+        .collect();
     let owners: Vec<u64> = present.iter().map(|row| *row as u64).collect();
-    let accumulated =
-        if picks.is_empty() { arrow::array::new_empty_array(&accumulator) } else { interleave(&refs, &picks)? };
+    let accumulated = if picks.is_empty() {
+        arrow::array::new_empty_array(&accumulator)
+    } else {
+        interleave(&refs, &picks)?
+    };
     let results = evaluate(finish, &[accumulated], &owners)?;
     let mut spread: Vec<Option<u64>> = vec![None; batch.len()];
     for (at, row) in present.into_iter().enumerate() {
@@ -115,7 +141,15 @@ fn sort_call(call: &Call<'_>) -> Result<TypedExpr> {
         require_order(call, &element.0)?;
         let name = format!("{}({}, {DEFAULT_ORDER})", call.shown, array.name);
         let kernel = Kernel::Plain(sort);
-        return Ok(call.kernel_with("array_sort", kernel, data_type, nullable, Volatility::Immutable).named(name));
+        return Ok(call
+            .kernel_with(
+                "array_sort",
+                kernel,
+                data_type,
+                nullable,
+                Volatility::Immutable,
+            )
+            .named(name));
     }
     let comparator = call.bind(0, &[element.clone(), element])?;
     if comparator.body.data_type != DataType::Int32 {
@@ -137,7 +171,14 @@ fn sort_call(call: &Call<'_>) -> Result<TypedExpr> {
 fn sort(batch: &Batch<'_>) -> Result<ArrayRef> {
     let lists = batch.lists(0)?;
     let values = comparable(lists.values())?;
-    let compare = make_comparator(&values, &values, SortOptions { descending: false, nulls_first: false })?;
+    let compare = make_comparator(
+        &values,
+        &values,
+        SortOptions {
+            descending: false,
+            nulls_first: false,
+        },
+    )?;
     let orders = (0..batch.len()).map(|row| {
         let mut order: Vec<usize> = lists.span(row)?.collect();
         order.sort_by(|a, b| compare(*a, *b));
@@ -146,7 +187,10 @@ fn sort(batch: &Batch<'_>) -> Result<ArrayRef> {
     arranged(batch, orders)
 }
 
-fn arranged(batch: &Batch<'_>, orders: impl Iterator<Item = Option<Vec<usize>>>) -> Result<ArrayRef> {
+fn arranged(
+    batch: &Batch<'_>,
+    orders: impl Iterator<Item = Option<Vec<usize>>>,
+) -> Result<ArrayRef> {
     let mut out = Gathered::new(vec![Arc::clone(batch.lists(0)?.values())], batch.len());
     for order in orders {
         match order {
@@ -172,8 +216,9 @@ struct Merge {
 fn sort_by(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> {
     let lists = batch.lists(0)?;
     let comparator = lambda_at(lambdas, 0)?;
-    let mut orders: Vec<Option<Vec<usize>>> =
-        (0..batch.len()).map(|row| lists.span(row).map(Iterator::collect)).collect();
+    let mut orders: Vec<Option<Vec<usize>>> = (0..batch.len())
+        .map(|row| lists.span(row).map(Iterator::collect))
+        .collect();
     let longest = orders.iter().flatten().map(Vec::len).max().unwrap_or(0);
     let mut width = 1;
     while width < longest {
@@ -183,11 +228,17 @@ fn sort_by(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> {
             for start in (0..length).step_by(width * 2) {
                 let middle = (start + width).min(length);
                 let end = (middle + width).min(length);
-                merges.push(Merge { row, left: start..middle, right: middle..end, merged: vec![] });
+                merges.push(Merge {
+                    row,
+                    left: start..middle,
+                    right: middle..end,
+                    merged: vec![],
+                });
             }
         }
         merge_all(&mut merges, &orders, lists.values(), comparator)?;
-        let mut next: Vec<Option<Vec<usize>>> = orders.iter().map(|o| o.as_ref().map(|_| vec![])).collect();
+        let mut next: Vec<Option<Vec<usize>>> =
+            orders.iter().map(|o| o.as_ref().map(|_| vec![])).collect();
         for merge in merges {
             if let Some(Some(order)) = next.get_mut(merge.row) {
                 order.extend(merge.merged);
@@ -210,14 +261,19 @@ fn merge_all(
         let (mut pairs, mut owners, mut asked) = ((vec![], vec![]), vec![], vec![]);
         for (index, merge) in merges.iter_mut().enumerate() {
             if !merge.left.is_empty() && !merge.right.is_empty() {
-                let (a, b) = (element(merge.row, merge.left.start), element(merge.row, merge.right.start));
+                let (a, b) = (
+                    element(merge.row, merge.left.start),
+                    element(merge.row, merge.right.start),
+                );
                 pairs.0.push(a.map(|at| at as u64));
                 pairs.1.push(b.map(|at| at as u64));
                 owners.push(merge.row as u64);
                 asked.push(index);
             } else {
                 let rest = merge.left.by_ref().chain(merge.right.by_ref());
-                merge.merged.extend(rest.filter_map(|at| element(merge.row, at)));
+                merge
+                    .merged
+                    .extend(rest.filter_map(|at| element(merge.row, at)));
             }
         }
         if asked.is_empty() {
@@ -225,14 +281,24 @@ fn merge_all(
         }
         let left = take(values, &UInt64Array::from(pairs.0), None)?;
         let right = take(values, &UInt64Array::from(pairs.1), None)?;
-        let answers = evaluate(comparator, &[Arc::clone(&left), Arc::clone(&right)], &owners)?;
+        let answers = evaluate(
+            comparator,
+            &[Arc::clone(&left), Arc::clone(&right)],
+            &owners,
+        )?;
         let answers = answers.as_primitive::<Int32Type>();
         for (at, index) in asked.into_iter().enumerate() {
             if answers.is_null(at) {
                 return Err(undecided(&left.slice(at, 1), &right.slice(at, 1)));
             }
-            let Some(merge) = merges.get_mut(index) else { continue };
-            let side = if answers.value(at) <= 0 { &mut merge.left } else { &mut merge.right };
+            let Some(merge) = merges.get_mut(index) else {
+                continue;
+            };
+            let side = if answers.value(at) <= 0 {
+                &mut merge.left
+            } else {
+                &mut merge.right
+            };
             let next = side.next().and_then(|at| element(merge.row, at));
             merge.merged.extend(next);
         }
@@ -254,6 +320,15 @@ fn undecided(left: &ArrayRef, right: &ArrayRef) -> SparkError {
          revert to deprecated behavior where NULL is treated as 0 (equal), you must set \
          \"spark.sql.legacy.allowNullComparisonResultInArraySort\" to \"true\". SQLSTATE: 22004"
     );
-    let parameters = [("firstValue", first.as_str()), ("secondValue", second.as_str())];
-    SparkError::worded(Exception::Spark, "COMPARATOR_RETURNS_NULL", Some("22004"), &parameters, message)
+    let parameters = [
+        ("firstValue", first.as_str()),
+        ("secondValue", second.as_str()),
+    ];
+    SparkError::worded(
+        Exception::Spark,
+        "COMPARATOR_RETURNS_NULL",
+        Some("22004"),
+        &parameters,
+        message,
+    )
 }

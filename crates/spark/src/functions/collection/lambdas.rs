@@ -12,7 +12,10 @@ use datafusion::logical_expr::LambdaArgument;
 use super::elements::{Gathered, Spans, item_of};
 use crate::{
     error::{Result, SparkError},
-    functions::{Accepts, Batch, BoundLambda, Call, Function, HigherOrderKernel, Parameters, Registry, higher_order},
+    functions::{
+        Accepts, Batch, BoundLambda, Call, Function, HigherOrderKernel, Parameters, Registry,
+        higher_order,
+    },
     typed::TypedExpr,
     types::list,
 };
@@ -23,29 +26,51 @@ pub(super) fn register(registry: &mut Registry) {
         let lambda = bind_element(call)?;
         let data_type = list(lambda.body.data_type.clone(), lambda.body.nullable);
         let nullable = call.arg(0)?.nullable;
-        Ok(higher_order(call, transform, vec![lambda], data_type, nullable))
+        Ok(higher_order(
+            call,
+            transform,
+            vec![lambda],
+            data_type,
+            nullable,
+        ))
     }));
     registry.add(Function::rewrite("filter", one(), |call| {
         let lambda = predicate(call, bind_element(call)?)?;
         let (data_type, nullable) = (call.arg(0)?.data_type.clone(), call.arg(0)?.nullable);
-        Ok(higher_order(call, filter, vec![lambda], data_type, nullable))
+        Ok(higher_order(
+            call,
+            filter,
+            vec![lambda],
+            data_type,
+            nullable,
+        ))
     }));
     for (name, kernel) in [("exists", exists as HigherOrderKernel), ("forall", forall)] {
-        registry.add(
-            Function::rewrite(name, one(), move |call| {
-                let element = item_of(call, 0)?;
-                let lambda = predicate(call, call.bind(0, &[element])?)?;
-                let nullable = call.arg(0)?.nullable || lambda.body.nullable;
-                Ok(higher_order(call, kernel, vec![lambda], DataType::Boolean, nullable))
-            }),
-        );
+        registry.add(Function::rewrite(name, one(), move |call| {
+            let element = item_of(call, 0)?;
+            let lambda = predicate(call, call.bind(0, &[element])?)?;
+            let nullable = call.arg(0)?.nullable || lambda.body.nullable;
+            Ok(higher_order(
+                call,
+                kernel,
+                vec![lambda],
+                DataType::Boolean,
+                nullable,
+            ))
+        }));
     }
     let two = Parameters::fixed([Accepts::Array, Accepts::Array, Accepts::Any]);
     registry.add(Function::rewrite("zip_with", two, |call| {
         let elements = [(item_of(call, 0)?.0, true), (item_of(call, 1)?.0, true)];
         let lambda = call.bind(0, &elements)?;
         let data_type = list(lambda.body.data_type.clone(), lambda.body.nullable);
-        Ok(higher_order(call, zip_with, vec![lambda], data_type, call.any_nullable()))
+        Ok(higher_order(
+            call,
+            zip_with,
+            vec![lambda],
+            data_type,
+            call.any_nullable(),
+        ))
     }));
 }
 
@@ -72,7 +97,13 @@ pub(super) fn call_text(call: &Call<'_>, lambdas: &[&BoundLambda]) -> String {
 }
 
 /// The refusal of a lambda that returns another type than `required`.
-pub(super) fn wrong_body(call: &Call<'_>, lambdas: &[&BoundLambda], lambda: &BoundLambda, index: usize, required: &str) -> SparkError {
+pub(super) fn wrong_body(
+    call: &Call<'_>,
+    lambdas: &[&BoundLambda],
+    lambda: &BoundLambda,
+    index: usize,
+    required: &str,
+) -> SparkError {
     SparkError::analysis(
         "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
         &[
@@ -89,14 +120,28 @@ pub(super) fn wrong_body(call: &Call<'_>, lambdas: &[&BoundLambda], lambda: &Bou
 pub(super) fn predicate(call: &Call<'_>, mut lambda: BoundLambda) -> Result<BoundLambda> {
     match lambda.body.data_type {
         DataType::Boolean => {}
-        DataType::Null => lambda.body = crate::cast::coerce(lambda.body, &DataType::Boolean, &call.context.eval)?,
-        _ => return Err(wrong_body(call, &[&lambda], &lambda, call.args.len(), "\"BOOLEAN\"")),
+        DataType::Null => {
+            lambda.body = crate::cast::coerce(lambda.body, &DataType::Boolean, &call.context.eval)?
+        }
+        _ => {
+            return Err(wrong_body(
+                call,
+                &[&lambda],
+                &lambda,
+                call.args.len(),
+                "\"BOOLEAN\"",
+            ));
+        }
     }
     Ok(lambda)
 }
 
 /// Evaluates a lambda over `rows` elements; element `i` belongs to row `owners[i]`.
-pub(super) fn evaluate(lambda: &LambdaArgument, parameters: &[ArrayRef], owners: &[u64]) -> Result<ArrayRef> {
+pub(super) fn evaluate(
+    lambda: &LambdaArgument,
+    parameters: &[ArrayRef],
+    owners: &[u64],
+) -> Result<ArrayRef> {
     let rows = owners.len();
     let owners = UInt64Array::from(owners.to_vec());
     let parameters: Vec<_> = parameters
@@ -106,17 +151,24 @@ pub(super) fn evaluate(lambda: &LambdaArgument, parameters: &[ArrayRef], owners:
             move || Ok(Arc::clone(&p))
         })
         .collect();
-    let parameters: Vec<&dyn Fn() -> datafusion::common::Result<ArrayRef>> =
-        parameters.iter().map(|p| p as &dyn Fn() -> datafusion::common::Result<ArrayRef>).collect();
+    let parameters: Vec<&dyn Fn() -> datafusion::common::Result<ArrayRef>> = parameters
+        .iter()
+        .map(|p| p as &dyn Fn() -> datafusion::common::Result<ArrayRef>)
+        .collect();
     let value = lambda.evaluate(&parameters, |captured| {
-        captured.iter().map(|c| Ok(take(c, &owners, None)?)).collect()
+        captured
+            .iter()
+            .map(|c| Ok(take(c, &owners, None)?))
+            .collect()
     })?;
     Ok(value.into_array(rows)?)
 }
 
 /// The lambda of a call.
 pub(super) fn lambda_at(lambdas: &[LambdaArgument], index: usize) -> Result<&LambdaArgument> {
-    lambdas.get(index).ok_or_else(|| SparkError::internal(format!("no lambda {index}")))
+    lambdas
+        .get(index)
+        .ok_or_else(|| SparkError::internal(format!("no lambda {index}")))
 }
 
 /// The elements of all rows in order, their rows, and their indexes.
@@ -140,7 +192,13 @@ impl Elements {
         }
         let values = take(lists.values(), &UInt64Array::from(picks), None)?;
         let indexes: ArrayRef = Arc::new(Int32Array::from(indexes));
-        Ok(Self { values, owners, indexes, lengths, nulls: lists.nulls().cloned() })
+        Ok(Self {
+            values,
+            owners,
+            indexes,
+            lengths,
+            nulls: lists.nulls().cloned(),
+        })
     }
 
     fn evaluate(&self, lambdas: &[LambdaArgument]) -> Result<ArrayRef> {
@@ -186,7 +244,9 @@ fn filter(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> {
             out.end_null();
             continue;
         }
-        (start..start + length).filter(|at| is_true(flags, *at)).for_each(|at| out.push(0, at));
+        (start..start + length)
+            .filter(|at| is_true(flags, *at))
+            .for_each(|at| out.push(0, at));
         start += length;
         out.end();
     }
@@ -209,7 +269,10 @@ fn quantify(batch: &Batch<'_>, lambdas: &[LambdaArgument], decisive: bool) -> Re
             }
             let mut span = start..start + length;
             start += length;
-            if span.clone().any(|at| flags.is_valid(at) && flags.value(at) == decisive) {
+            if span
+                .clone()
+                .any(|at| flags.is_valid(at) && flags.value(at) == decisive)
+            {
                 return Some(decisive);
             }
             span.all(|at| flags.is_valid(at)).then_some(!decisive)
@@ -248,9 +311,20 @@ fn zip_with(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> {
     }
     let values = take(left.values(), &UInt64Array::from(left_picks), None)?;
     let others = take(right.values(), &UInt64Array::from(right_picks), None)?;
-    let results = evaluate(lambda_at(lambdas, 0)?, &[Arc::clone(&values), others], &owners)?;
+    let results = evaluate(
+        lambda_at(lambdas, 0)?,
+        &[Arc::clone(&values), others],
+        &owners,
+    )?;
     let indexes: ArrayRef = Arc::new(Int32Array::from(Vec::<i32>::new()));
-    Elements { values, owners, indexes, lengths, nulls }.regroup(results, batch.return_type())
+    Elements {
+        values,
+        owners,
+        indexes,
+        lengths,
+        nulls,
+    }
+    .regroup(results, batch.return_type())
 }
 
 /// `typed` under the name of the call with these lambdas.

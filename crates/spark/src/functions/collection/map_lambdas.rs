@@ -17,7 +17,10 @@ use crate::{
     cast::coerce,
     coercion,
     error::{Result, SparkError, quoted_id},
-    functions::{Accepts, Batch, Call, Function, HigherOrderKernel, Parameters, Registry, higher_order, rows::with_args},
+    functions::{
+        Accepts, Batch, Call, Function, HigherOrderKernel, Parameters, Registry, higher_order,
+        rows::with_args,
+    },
     typed::TypedExpr,
     types::{map, relabel},
 };
@@ -28,20 +31,42 @@ pub(super) fn register(registry: &mut Registry) {
         let (key, value) = fields(call, 0)?;
         let lambda = predicate(call, call.bind(0, &[key, value])?)?;
         let (data_type, nullable) = (call.arg(0)?.data_type.clone(), call.arg(0)?.nullable);
-        Ok(higher_order(call, filter, vec![lambda], data_type, nullable))
+        Ok(higher_order(
+            call,
+            filter,
+            vec![lambda],
+            data_type,
+            nullable,
+        ))
     }));
     registry.add(Function::rewrite("transform_values", one(), |call| {
         let (key, value) = fields(call, 0)?;
         let lambda = call.bind(0, &[key.clone(), value])?;
         let data_type = map(key.0, lambda.body.data_type.clone(), lambda.body.nullable);
-        Ok(higher_order(call, transform_values, vec![lambda], data_type, call.arg(0)?.nullable))
+        Ok(higher_order(
+            call,
+            transform_values,
+            vec![lambda],
+            data_type,
+            call.arg(0)?.nullable,
+        ))
     }));
     registry.add(Function::rewrite("transform_keys", one(), |call| {
         let (key, value) = fields(call, 0)?;
         let lambda = call.bind(0, &[key, value.clone()])?;
         let data_type = map(lambda.body.data_type.clone(), value.0, value.1);
-        let kernel: HigherOrderKernel = if last_wins(call) { transform_keys_last } else { transform_keys };
-        Ok(higher_order(call, kernel, vec![lambda], data_type, call.arg(0)?.nullable))
+        let kernel: HigherOrderKernel = if last_wins(call) {
+            transform_keys_last
+        } else {
+            transform_keys
+        };
+        Ok(higher_order(
+            call,
+            kernel,
+            vec![lambda],
+            data_type,
+            call.arg(0)?.nullable,
+        ))
     }));
     let two = Parameters::fixed([Accepts::Map, Accepts::Map, Accepts::Any]);
     registry.add(Function::rewrite("map_zip_with", two, zip_call));
@@ -56,8 +81,14 @@ fn per_entry(maps: &MapArray, lambdas: &[LambdaArgument]) -> Result<(ArrayRef, U
         picks.extend(span.map(|at| at as u64));
     }
     let picks = UInt64Array::from(picks);
-    let parameters = [take(maps.keys(), &picks, None)?, take(maps.values(), &picks, None)?];
-    Ok((evaluate(lambda_at(lambdas, 0)?, &parameters, &owners)?, picks))
+    let parameters = [
+        take(maps.keys(), &picks, None)?,
+        take(maps.values(), &picks, None)?,
+    ];
+    Ok((
+        evaluate(lambda_at(lambdas, 0)?, &parameters, &owners)?,
+        picks,
+    ))
 }
 
 fn filter(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> {
@@ -78,7 +109,10 @@ fn filter(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> {
         valid.push(maps.is_valid(row));
     }
     let kept = UInt64Array::from(kept);
-    let (keys, values) = (take(maps.keys(), &kept, None)?, take(maps.values(), &kept, None)?);
+    let (keys, values) = (
+        take(maps.keys(), &kept, None)?,
+        take(maps.values(), &kept, None)?,
+    );
     assembled(batch.return_type(), keys, values, lengths, valid)
 }
 
@@ -86,7 +120,9 @@ fn transform_values(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<Arr
     let maps = batch.maps(0)?;
     let (values, picks) = per_entry(&maps, lambdas)?;
     let keys = take(maps.keys(), &picks, None)?;
-    let lengths = (0..batch.len()).map(|row| maps.span(row).map_or(0, |s| s.len())).collect();
+    let lengths = (0..batch.len())
+        .map(|row| maps.span(row).map_or(0, |s| s.len()))
+        .collect();
     let valid = (0..batch.len()).map(|row| maps.is_valid(row)).collect();
     assembled(batch.return_type(), keys, values, lengths, valid)
 }
@@ -125,20 +161,40 @@ fn zip_call(call: &Call<'_>) -> Result<TypedExpr> {
             "MAP_ZIP_WITH_DIFF_TYPES",
             &[
                 ("functionName", &quoted_id(&call.shown)),
-                ("leftType", &crate::error::quoted(crate::types::sql_name(&k1.0))),
-                ("rightType", &crate::error::quoted(crate::types::sql_name(&k2.0))),
+                (
+                    "leftType",
+                    &crate::error::quoted(crate::types::sql_name(&k1.0)),
+                ),
+                (
+                    "rightType",
+                    &crate::error::quoted(crate::types::sql_name(&k2.0)),
+                ),
             ],
         ));
     };
     let context = &call.context.eval;
     let args = vec![
-        coerce(call.arg(0)?.clone(), &map(key.clone(), v1.0.clone(), v1.1), context)?,
-        coerce(call.arg(1)?.clone(), &map(key.clone(), v2.0.clone(), v2.1), context)?,
+        coerce(
+            call.arg(0)?.clone(),
+            &map(key.clone(), v1.0.clone(), v1.1),
+            context,
+        )?,
+        coerce(
+            call.arg(1)?.clone(),
+            &map(key.clone(), v2.0.clone(), v2.1),
+            context,
+        )?,
     ];
     let lambda = call.bind(0, &[(key.clone(), false), (v1.0, true), (v2.0, true)])?;
     let data_type = map(key, lambda.body.data_type.clone(), lambda.body.nullable);
     let inner = with_args(call, args);
-    Ok(higher_order(&inner, zip_with, vec![lambda], data_type, call.any_nullable()))
+    Ok(higher_order(
+        &inner,
+        zip_with,
+        vec![lambda],
+        data_type,
+        call.any_nullable(),
+    ))
 }
 
 /// Keys of the left map come first, then those that only the right map has.
@@ -154,7 +210,8 @@ fn zip_with(batch: &Batch<'_>, lambdas: &[LambdaArgument]) -> Result<ArrayRef> {
     for row in 0..batch.len() {
         let before = owners.len();
         if let (Some(a), Some(b)) = (left.span(row), right.span(row)) {
-            let mut others: HashMap<Row<'_>, usize> = b.clone().map(|at| (b_rows.row(at), at)).collect();
+            let mut others: HashMap<Row<'_>, usize> =
+                b.clone().map(|at| (b_rows.row(at), at)).collect();
             for at in a {
                 keys.push(0, at);
                 from_left.push(Some(at as u64));

@@ -6,8 +6,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, StringBuilder, StructArray, UInt64Array,
-        make_comparator,
+        Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, StringBuilder, StructArray,
+        UInt64Array, make_comparator,
     },
     compute::{SortOptions, concat, take},
     datatypes::DataType,
@@ -22,73 +22,134 @@ use crate::{
     error::{Exception, Result, SparkError, quoted_id},
     functions::{
         Accepts, Batch, Call, Function, Kernel, Parameters, PreparedKernel, Registry, Returns,
-        constructors::duplicated_key, rows::{with_args, with_defaults},
+        constructors::duplicated_key,
+        rows::{with_args, with_defaults},
     },
     typed::TypedExpr,
     types::{list, map, map_fields, relabel, structure},
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Function::scalar("map_keys", [Accepts::Map], Returns::With(|call| {
-        let (key, _) = fields(call, 0)?;
-        Ok((list(key.0, false), call.arg(0)?.nullable))
-    }), keys));
-    registry.add(Function::scalar("map_values", [Accepts::Map], Returns::With(|call| {
-        let (_, value) = fields(call, 0)?;
-        Ok((list(value.0, value.1), call.arg(0)?.nullable))
-    }), values));
-    registry.add(Function::scalar("map_entries", [Accepts::Map], Returns::With(|call| {
-        let (key, value) = fields(call, 0)?;
-        let entry = structure([("key", key.0, false), ("value", value.0, value.1)]);
-        Ok((list(entry, false), call.arg(0)?.nullable))
-    }), entries));
-    registry.add(Function::rewrite("map_from_arrays", Parameters::fixed([Accepts::Array, Accepts::Array]), |call| {
-        let (key, value) = (item_of(call, 0)?, item_of(call, 1)?);
-        Ok(made(call, from_arrays, map(key.0, value.0, value.1), call.any_nullable()))
-    }));
-    registry.add(Function::rewrite("map_from_entries", Parameters::fixed([Accepts::Any]), |call| {
-        let DataType::List(item) = &call.arg(0)?.data_type else {
-            return Err(call.unexpected_type(0, "\"ARRAY\" of pair \"STRUCT\""));
-        };
-        let pair = match item.data_type() {
-            DataType::Struct(fields) => fields.first().zip(fields.get(1)).filter(|_| fields.len() == 2),
-            _ => None,
-        };
-        let Some((key, value)) = pair else {
-            return Err(call.unexpected_type(0, "\"ARRAY\" of pair \"STRUCT\""));
-        };
-        let data_type = map(key.data_type().clone(), value.data_type().clone(), value.is_nullable());
-        Ok(made(call, from_entries, data_type, call.arg(0)?.nullable || item.is_nullable()))
-    }));
-    registry.add(Function::rewrite("map_concat", Parameters::variadic(0, Accepts::Any), concat_call));
-    registry.add(Function::rewrite("map_contains_key", Parameters::fixed([Accepts::Map, Accepts::Any]), |call| {
-        if call.args.iter().any(|a| a.data_type == DataType::Null) {
-            return Err(call.mismatch("NULL_TYPE", &[("functionName", "`map_contains_key`")]));
-        }
-        let (key, _) = fields(call, 0)?;
-        let wanted = call.arg(1)?;
-        let common = coercion::tightest(&key.0, &wanted.data_type, false)
-            .filter(|t| crate::types::same_type(t, &key.0));
-        let Some(common) = common else {
-            return Err(call.mismatch(
-                "MAP_FUNCTION_DIFF_TYPES",
-                &[
-                    ("functionName", "`map_contains_key`"),
-                    ("dataType", "\"MAP\""),
-                    ("leftType", &call.arg(0)?.type_sql()),
-                    ("rightType", &wanted.type_sql()),
-                ],
-            ));
-        };
-        let wanted = coerce(wanted.clone(), &common, &call.context.eval)?;
-        let call = with_args(call, vec![call.arg(0)?.clone(), wanted]);
-        let (kernel, nullable) = (Kernel::Plain(contains_key), call.any_nullable());
-        Ok(call.kernel_with("map_contains_key", kernel, DataType::Boolean, nullable, Volatility::Immutable))
-    }));
+    registry.add(Function::scalar(
+        "map_keys",
+        [Accepts::Map],
+        Returns::With(|call| {
+            let (key, _) = fields(call, 0)?;
+            Ok((list(key.0, false), call.arg(0)?.nullable))
+        }),
+        keys,
+    ));
+    registry.add(Function::scalar(
+        "map_values",
+        [Accepts::Map],
+        Returns::With(|call| {
+            let (_, value) = fields(call, 0)?;
+            Ok((list(value.0, value.1), call.arg(0)?.nullable))
+        }),
+        values,
+    ));
+    registry.add(Function::scalar(
+        "map_entries",
+        [Accepts::Map],
+        Returns::With(|call| {
+            let (key, value) = fields(call, 0)?;
+            let entry = structure([("key", key.0, false), ("value", value.0, value.1)]);
+            Ok((list(entry, false), call.arg(0)?.nullable))
+        }),
+        entries,
+    ));
+    registry.add(Function::rewrite(
+        "map_from_arrays",
+        Parameters::fixed([Accepts::Array, Accepts::Array]),
+        |call| {
+            let (key, value) = (item_of(call, 0)?, item_of(call, 1)?);
+            Ok(made(
+                call,
+                from_arrays,
+                map(key.0, value.0, value.1),
+                call.any_nullable(),
+            ))
+        },
+    ));
+    registry.add(Function::rewrite(
+        "map_from_entries",
+        Parameters::fixed([Accepts::Any]),
+        |call| {
+            let DataType::List(item) = &call.arg(0)?.data_type else {
+                return Err(call.unexpected_type(0, "\"ARRAY\" of pair \"STRUCT\""));
+            };
+            let pair = match item.data_type() {
+                DataType::Struct(fields) => fields
+                    .first()
+                    .zip(fields.get(1))
+                    .filter(|_| fields.len() == 2),
+                _ => None,
+            };
+            let Some((key, value)) = pair else {
+                return Err(call.unexpected_type(0, "\"ARRAY\" of pair \"STRUCT\""));
+            };
+            let data_type = map(
+                key.data_type().clone(),
+                value.data_type().clone(),
+                value.is_nullable(),
+            );
+            Ok(made(
+                call,
+                from_entries,
+                data_type,
+                call.arg(0)?.nullable || item.is_nullable(),
+            ))
+        },
+    ));
+    registry.add(Function::rewrite(
+        "map_concat",
+        Parameters::variadic(0, Accepts::Any),
+        concat_call,
+    ));
+    registry.add(Function::rewrite(
+        "map_contains_key",
+        Parameters::fixed([Accepts::Map, Accepts::Any]),
+        |call| {
+            if call.args.iter().any(|a| a.data_type == DataType::Null) {
+                return Err(call.mismatch("NULL_TYPE", &[("functionName", "`map_contains_key`")]));
+            }
+            let (key, _) = fields(call, 0)?;
+            let wanted = call.arg(1)?;
+            let common = coercion::tightest(&key.0, &wanted.data_type, false)
+                .filter(|t| crate::types::same_type(t, &key.0));
+            let Some(common) = common else {
+                return Err(call.mismatch(
+                    "MAP_FUNCTION_DIFF_TYPES",
+                    &[
+                        ("functionName", "`map_contains_key`"),
+                        ("dataType", "\"MAP\""),
+                        ("leftType", &call.arg(0)?.type_sql()),
+                        ("rightType", &wanted.type_sql()),
+                    ],
+                ));
+            };
+            let wanted = coerce(wanted.clone(), &common, &call.context.eval)?;
+            let call = with_args(call, vec![call.arg(0)?.clone(), wanted]);
+            // Spark looks the key up among `map_keys`, which it takes to be able to hold NULLs.
+            let kernel = Kernel::Plain(contains_key);
+            Ok(call.kernel_with(
+                "map_contains_key",
+                kernel,
+                DataType::Boolean,
+                true,
+                Volatility::Immutable,
+            ))
+        },
+    ));
     let text = Parameters::fixed([Accepts::STRING]).optional([Accepts::STRING, Accepts::STRING]);
     registry.add(Function::rewrite("str_to_map", text, |call| {
         let call = with_defaults(call, 3, [TypedExpr::string(","), TypedExpr::string(":")]);
-        Ok(made(&call, from_text, map(DataType::Utf8, DataType::Utf8, true), call.any_nullable()))
+        Ok(made(
+            &call,
+            from_text,
+            map(DataType::Utf8, DataType::Utf8, true),
+            call.any_nullable(),
+        ))
     }));
 }
 
@@ -97,9 +158,10 @@ type Part = (DataType, bool);
 /// Key and value of argument `index`, a map.
 pub(super) fn fields(call: &Call<'_>, index: usize) -> Result<(Part, Part)> {
     match map_fields(&call.arg(index)?.data_type) {
-        Some((key, value)) => {
-            Ok(((key.data_type().clone(), false), (value.data_type().clone(), value.is_nullable())))
-        }
+        Some((key, value)) => Ok((
+            (key.data_type().clone(), false),
+            (value.data_type().clone(), value.is_nullable()),
+        )),
         None => Err(call.unexpected_type(index, "\"MAP\"")),
     }
 }
@@ -111,7 +173,14 @@ pub(super) fn last_wins(call: &Call<'_>) -> bool {
 }
 
 fn made(call: &Call<'_>, body: Body, data_type: DataType, nullable: bool) -> TypedExpr {
-    call.kernel(Arc::new(Made { last_wins: last_wins(call), body }), data_type, nullable)
+    call.kernel(
+        Arc::new(Made {
+            last_wins: last_wins(call),
+            body,
+        }),
+        data_type,
+        nullable,
+    )
 }
 
 type Body = fn(&Batch<'_>, bool) -> Result<ArrayRef>;
@@ -179,7 +248,10 @@ impl Maps {
             Some(_) if !self.last_wins => return Err(duplicated_key(Some(&self.keys), key)),
             Some(earlier) => {
                 self.seen.insert(self.rows.row(key).owned(), earlier);
-                if let (Some(k), Some(v)) = (self.picked.0.get_mut(earlier), self.picked.1.get_mut(earlier)) {
+                if let (Some(k), Some(v)) = (
+                    self.picked.0.get_mut(earlier),
+                    self.picked.1.get_mut(earlier),
+                ) {
                     (*k, *v) = (key as u64, value as u64);
                 }
             }
@@ -223,11 +295,20 @@ pub(super) fn assembled(
     let DataType::Struct(fields) = entries.data_type() else {
         return Err(SparkError::internal("entries are structs"));
     };
-    let columns = vec![relabel(&keys, key.data_type())?, relabel(&values, value.data_type())?];
+    let columns = vec![
+        relabel(&keys, key.data_type())?,
+        relabel(&values, value.data_type())?,
+    ];
     let inner = StructArray::try_new(fields.clone(), columns, None)?;
     let nulls = (!valid.iter().all(|v| *v)).then(|| arrow::buffer::NullBuffer::from(valid));
     let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths);
-    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, inner, nulls, false)?))
+    Ok(Arc::new(MapArray::try_new(
+        Arc::clone(entries),
+        offsets,
+        inner,
+        nulls,
+        false,
+    )?))
 }
 
 fn part(batch: &Batch<'_>, column: impl Fn(&MapArray) -> ArrayRef) -> Result<ArrayRef> {
@@ -237,7 +318,12 @@ fn part(batch: &Batch<'_>, column: impl Fn(&MapArray) -> ArrayRef) -> Result<Arr
     };
     let values = relabel(&column(&maps), item.data_type())?;
     let (offsets, nulls) = (maps.offsets().clone(), maps.nulls().cloned());
-    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, nulls)?))
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(item),
+        offsets,
+        values,
+        nulls,
+    )?))
 }
 
 fn keys(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -254,7 +340,11 @@ fn entries(batch: &Batch<'_>) -> Result<ArrayRef> {
 
 fn from_arrays(batch: &Batch<'_>, last_wins: bool) -> Result<ArrayRef> {
     let (keys, values) = (batch.lists(0)?, batch.lists(1)?);
-    let mut out = Maps::new(Arc::clone(keys.values()), Arc::clone(values.values()), last_wins)?;
+    let mut out = Maps::new(
+        Arc::clone(keys.values()),
+        Arc::clone(values.values()),
+        last_wins,
+    )?;
     for row in 0..batch.len() {
         let (Some(k), Some(v)) = (keys.span(row), values.span(row)) else {
             out.end_null();
@@ -262,7 +352,14 @@ fn from_arrays(batch: &Batch<'_>, last_wins: bool) -> Result<ArrayRef> {
         };
         if k.len() != v.len() {
             let message = "The key array and value array of MapData must have the same length.";
-            return Err(SparkError::plain(Exception::Runtime, message));
+            let class = "_LEGACY_ERROR_TEMP_2128";
+            return Err(SparkError::worded(
+                Exception::Runtime,
+                class,
+                None,
+                &[],
+                message.to_string(),
+            ));
         }
         for (key, value) in k.zip(v) {
             out.push(key, value)?;
@@ -294,20 +391,35 @@ fn from_entries(batch: &Batch<'_>, last_wins: bool) -> Result<ArrayRef> {
 
 fn concat_call(call: &Call<'_>) -> Result<TypedExpr> {
     if call.args.is_empty() {
-        return Ok(made(call, concat_maps, map(DataType::Utf8, DataType::Utf8, false), false));
+        return Ok(made(
+            call,
+            concat_maps,
+            map(DataType::Utf8, DataType::Utf8, false),
+            false,
+        ));
     }
     let types: Vec<String> = call.args.iter().map(TypedExpr::type_sql).collect();
-    if call.args.iter().any(|a| !matches!(a.data_type, DataType::Map(_, _))) {
+    if call
+        .args
+        .iter()
+        .any(|a| !matches!(a.data_type, DataType::Map(_, _)))
+    {
         return Err(call.mismatch(
             "MAP_CONCAT_DIFF_TYPES",
-            &[("functionName", &quoted_id(&call.shown)), ("dataType", &format!("[{}]", types.join(", ")))],
+            &[
+                ("functionName", &quoted_id(&call.shown)),
+                ("dataType", &format!("[{}]", types.join(", "))),
+            ],
         ));
     }
     let unified = coercion::unify(call.args.clone(), &call.context.eval)?;
     let Some((args, common)) = unified.filter(|(_, t)| matches!(t, DataType::Map(_, _))) else {
         return Err(call.mismatch(
             "DATA_DIFF_TYPES",
-            &[("functionName", &quoted_id(&call.shown)), ("dataType", &format!("({})", types.join(" or ")))],
+            &[
+                ("functionName", &quoted_id(&call.shown)),
+                ("dataType", &format!("({})", types.join(" or "))),
+            ],
         ));
     };
     let call = with_args(call, args);
@@ -318,13 +430,20 @@ fn concat_maps(batch: &Batch<'_>, last_wins: bool) -> Result<ArrayRef> {
     let Some((key, value)) = map_fields(batch.return_type()) else {
         return Err(SparkError::internal("maps join into a map"));
     };
-    let maps = (0..batch.arity()).map(|i| batch.maps(i)).collect::<Result<Vec<MapArray>>>()?;
+    let maps = (0..batch.arity())
+        .map(|i| batch.maps(i))
+        .collect::<Result<Vec<MapArray>>>()?;
     let joined = |column: &dyn Fn(&MapArray) -> ArrayRef, t: &DataType| -> Result<ArrayRef> {
-        let parts = maps.iter().map(|m| relabel(&column(m), t)).collect::<Result<Vec<_>>>()?;
+        let parts = maps
+            .iter()
+            .map(|m| relabel(&column(m), t))
+            .collect::<Result<Vec<_>>>()?;
         if parts.is_empty() {
             return Ok(arrow::array::new_empty_array(t));
         }
-        Ok(concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?)
+        Ok(concat(
+            &parts.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>(),
+        )?)
     };
     let keys = joined(&|m| Arc::clone(m.keys()), key.data_type())?;
     let values = joined(&|m| Arc::clone(m.values()), value.data_type())?;
@@ -336,7 +455,9 @@ fn concat_maps(batch: &Batch<'_>, last_wins: bool) -> Result<ArrayRef> {
         }
         let mut base = 0;
         for one in &maps {
-            one.span(row).unwrap_or(0..0).try_for_each(|at| out.push(base + at, base + at))?;
+            one.span(row)
+                .unwrap_or(0..0)
+                .try_for_each(|at| out.push(base + at, base + at))?;
             base += one.keys().len();
         }
         out.end();
@@ -375,7 +496,10 @@ fn from_text(batch: &Batch<'_>, last_wins: bool) -> Result<ArrayRef> {
                 patterns.insert(pattern.to_string(), compiled(pattern)?);
             }
         }
-        let (Some(by_pair), Some(by_key)) = (patterns.get(pairs.value(row)), patterns.get(keys.value(row))) else {
+        let (Some(by_pair), Some(by_key)) = (
+            patterns.get(pairs.value(row)),
+            patterns.get(keys.value(row)),
+        ) else {
             continue;
         };
         let mut count = 0;
@@ -387,7 +511,11 @@ fn from_text(batch: &Batch<'_>, last_wins: bool) -> Result<ArrayRef> {
         }
         counts.push(Some(count));
     }
-    let mut out = Maps::new(Arc::new(key_text.finish()), Arc::new(value_text.finish()), last_wins)?;
+    let mut out = Maps::new(
+        Arc::new(key_text.finish()),
+        Arc::new(value_text.finish()),
+        last_wins,
+    )?;
     let mut start = 0;
     for count in counts {
         match count {
@@ -406,7 +534,11 @@ fn compiled(pattern: &str) -> Result<regex::Regex> {
     regex::Regex::new(pattern).map_err(|_| {
         SparkError::runtime(
             "INVALID_PARAMETER_VALUE.PATTERN",
-            &[("parameter", "`regexp`"), ("functionName", "`str_to_map`"), ("value", &format!("'{pattern}'"))],
+            &[
+                ("parameter", "`regexp`"),
+                ("functionName", "`str_to_map`"),
+                ("value", &format!("'{pattern}'")),
+            ],
         )
     })
 }

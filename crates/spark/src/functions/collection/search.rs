@@ -3,7 +3,10 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, StringBuilder, UInt64Array, make_comparator},
+    array::{
+        Array, ArrayRef, BooleanArray, Int32Array, Int64Array, StringBuilder, UInt64Array,
+        make_comparator,
+    },
     compute::{SortOptions, take},
     datatypes::{DataType, Int32Type},
 };
@@ -17,7 +20,9 @@ use crate::{
     cast::coerce,
     coercion,
     error::{Exception, Result, SparkError, quoted_id},
-    functions::{Accepts, Batch, Call, Function, Kernel, Parameters, Registry, Returns, rows::with_args},
+    functions::{
+        Accepts, Batch, Call, Function, Kernel, Parameters, Registry, Returns, rows::with_args,
+    },
     typed::TypedExpr,
     types::{is_integral, map_fields},
 };
@@ -25,37 +30,63 @@ use crate::{
 pub(super) fn register(registry: &mut Registry) {
     let array_or_map = || Parameters::fixed([Accepts::one_of([Accepts::Array, Accepts::Map])]);
     registry.add(Function::rewrite("size", array_or_map(), size_call).alias("cardinality"));
-    registry.add(Function::scalar("array_size", [Accepts::Array], Returns::Type(DataType::Int32), size));
-    registry.add(Function::rewrite("array_contains", Parameters::fixed([Accepts::Array, Accepts::Any]), |call| {
-        refuse_void(call)?;
-        let contains_null = item_of(call, 0)?.1;
-        let (call, element) = with_common_element(call, 1)?;
-        require_order(&call, &element)?;
-        let nullable = contains_null || call.any_nullable();
-        Ok(plain(&call, contains, DataType::Boolean, nullable))
-    }));
-    registry.add(Function::rewrite("array_position", Parameters::fixed([Accepts::Array, Accepts::Any]), |call| {
-        let (call, element) = with_common_element(call, 1)?;
-        require_order(&call, &element)?;
-        Ok(plain(&call, position, DataType::Int64, call.any_nullable()))
-    }));
-    for (name, kernel) in [("array_max", array_max as fn(&Batch<'_>) -> Result<ArrayRef>), ("array_min", array_min)] {
-        registry.add(Function::rewrite(name, Parameters::fixed([Accepts::Array]), move |call| {
-            let (element, _) = item_of(call, 0)?;
-            require_order(call, &element)?;
-            Ok(plain(call, kernel, element, true))
-        }));
+    registry.add(Function::scalar(
+        "array_size",
+        [Accepts::Array],
+        Returns::Type(DataType::Int32),
+        size,
+    ));
+    registry.add(Function::rewrite(
+        "array_contains",
+        Parameters::fixed([Accepts::Array, Accepts::Any]),
+        |call| {
+            refuse_void(call)?;
+            let contains_null = item_of(call, 0)?.1;
+            let (call, element) = with_common_element(call, 1)?;
+            require_order(&call, &element)?;
+            let nullable = contains_null || call.any_nullable();
+            Ok(plain(&call, contains, DataType::Boolean, nullable))
+        },
+    ));
+    registry.add(Function::rewrite(
+        "array_position",
+        Parameters::fixed([Accepts::Array, Accepts::Any]),
+        |call| {
+            let (call, element) = with_common_element(call, 1)?;
+            require_order(&call, &element)?;
+            Ok(plain(&call, position, DataType::Int64, call.any_nullable()))
+        },
+    ));
+    for (name, kernel) in [
+        ("array_max", array_max as fn(&Batch<'_>) -> Result<ArrayRef>),
+        ("array_min", array_min),
+    ] {
+        registry.add(Function::rewrite(
+            name,
+            Parameters::fixed([Accepts::Array]),
+            move |call| {
+                let (element, _) = item_of(call, 0)?;
+                require_order(call, &element)?;
+                Ok(plain(call, kernel, element, true))
+            },
+        ));
     }
     for (name, tolerant) in [("element_at", false), ("try_element_at", true)] {
-        registry.add(Function::rewrite(name, Parameters::fixed([Accepts::Any, Accepts::Any]), move |call| {
-            element_at_call(call, tolerant)
-        }));
+        registry.add(Function::rewrite(
+            name,
+            Parameters::fixed([Accepts::Any, Accepts::Any]),
+            move |call| element_at_call(call, tolerant),
+        ));
     }
-    registry.add(Function::rewrite("get", Parameters::fixed([Accepts::Array, Accepts::INT]), |call| {
-        let element = item_of(call, 0)?.0;
-        let nullable = nullable_at(call, true, 0)?;
-        Ok(plain(call, get, element, nullable))
-    }));
+    registry.add(Function::rewrite(
+        "get",
+        Parameters::fixed([Accepts::Array, Accepts::INT]),
+        |call| {
+            let element = item_of(call, 0)?.0;
+            let nullable = nullable_at(call, true, 0)?;
+            Ok(plain(call, get, element, nullable))
+        },
+    ));
     let joined = Parameters::fixed([Accepts::ArrayOf(Box::new(Accepts::STRING)), Accepts::STRING]);
     registry.add(Function::scalar(
         "array_join",
@@ -65,8 +96,19 @@ pub(super) fn register(registry: &mut Registry) {
     ));
 }
 
-fn plain(call: &Call<'_>, kernel: fn(&Batch<'_>) -> Result<ArrayRef>, data_type: DataType, nullable: bool) -> TypedExpr {
-    call.kernel_with(call.called, Kernel::Plain(kernel), data_type, nullable, Volatility::Immutable)
+fn plain(
+    call: &Call<'_>,
+    kernel: fn(&Batch<'_>) -> Result<ArrayRef>,
+    data_type: DataType,
+    nullable: bool,
+) -> TypedExpr {
+    call.kernel_with(
+        call.called,
+        Kernel::Plain(kernel),
+        data_type,
+        nullable,
+        Volatility::Immutable,
+    )
 }
 
 /// A value of type VOID is refused by some functions.
@@ -91,7 +133,9 @@ fn lengths(batch: &Batch<'_>) -> Result<Vec<Option<i32>>> {
         DataType::Map(_, _) => Box::new(batch.maps(0)?),
         _ => Box::new(batch.lists(0)?),
     };
-    Ok((0..batch.len()).map(|row| spans.span(row).and_then(|s| i32::try_from(s.len()).ok())).collect())
+    Ok((0..batch.len())
+        .map(|row| spans.span(row).and_then(|s| i32::try_from(s.len()).ok()))
+        .collect())
 }
 
 fn size(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -99,7 +143,12 @@ fn size(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn size_of_null(batch: &Batch<'_>) -> Result<ArrayRef> {
-    Ok(Arc::new(lengths(batch)?.into_iter().map(|l| Some(l.unwrap_or(-1))).collect::<Int32Array>()))
+    Ok(Arc::new(
+        lengths(batch)?
+            .into_iter()
+            .map(|l| Some(l.unwrap_or(-1)))
+            .collect::<Int32Array>(),
+    ))
 }
 
 /// For each row, the first place at which the value is, counted from zero; the outer `None` where array or value is NULL.
@@ -144,8 +193,10 @@ fn contains(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn position(batch: &Batch<'_>) -> Result<ArrayRef> {
-    let places: Int64Array =
-        found(batch)?.into_iter().map(|p| Some(p?.map_or(0, |at| at as i64 + 1))).collect();
+    let places: Int64Array = found(batch)?
+        .into_iter()
+        .map(|p| Some(p?.map_or(0, |at| at as i64 + 1)))
+        .collect();
     Ok(Arc::new(places))
 }
 
@@ -156,9 +207,16 @@ fn extreme(batch: &Batch<'_>, better: Ordering) -> Result<ArrayRef> {
     let compare = make_comparator(&values, &values, SortOptions::default())?;
     let best: UInt64Array = (0..batch.len())
         .map(|row| {
-            lists.span(row)?.filter(|at| !is_null(*at)).reduce(|best, at| {
-                if compare(at, best) == better { at } else { best }
-            })
+            lists
+                .span(row)?
+                .filter(|at| !is_null(*at))
+                .reduce(|best, at| {
+                    if compare(at, best) == better {
+                        at
+                    } else {
+                        best
+                    }
+                })
         })
         .map(|at| at.map(|at| at as u64))
         .collect();
@@ -206,7 +264,12 @@ fn element_at_call(call: &Call<'_>, tolerant: bool) -> Result<TypedExpr> {
     let key = coerce(key.clone(), &DataType::Int32, &call.context.eval)?;
     let call = with_args(call, vec![value.clone(), key]);
     let strict = !tolerant && call.context.eval.ansi;
-    Ok(plain(&call, if strict { element_at } else { try_element_at }, element, nullable))
+    Ok(plain(
+        &call,
+        if strict { element_at } else { try_element_at },
+        element,
+        nullable,
+    ))
 }
 
 /// The value of each row's key in each row's map.
@@ -218,7 +281,8 @@ fn map_value(batch: &Batch<'_>) -> Result<ArrayRef> {
     let picks: UInt64Array = (0..batch.len())
         .map(|row| {
             let mut span = maps.span(row).filter(|_| !wanted_null(row))?;
-            span.find(|entry| compare(*entry, row).is_eq()).map(|entry| entry as u64)
+            span.find(|entry| compare(*entry, row).is_eq())
+                .map(|entry| entry as u64)
         })
         .collect();
     Ok(take(maps.values(), &picks, None)?)
@@ -241,7 +305,11 @@ fn nullable_at(call: &Call<'_>, tolerant: bool, base: i64) -> Result<bool> {
         Expr::ScalarFunction(f) if f.name() == "array" => f.args.len() as i64,
         _ => return Ok(true),
     };
-    let inside = if base == 0 { (0..count).contains(&at) } else { at != 0 && at.abs() <= count };
+    let inside = if base == 0 {
+        (0..count).contains(&at)
+    } else {
+        at != 0 && at.abs() <= count
+    };
     Ok(!inside || contains_null)
 }
 
@@ -281,13 +349,18 @@ fn element_at(batch: &Batch<'_>) -> Result<ArrayRef> {
         None => Err(SparkError::new(
             Exception::ArrayIndexOutOfBounds,
             "INVALID_ARRAY_INDEX_IN_ELEMENT_AT",
-            &[("indexValue", &index.to_string()), ("arraySize", &length.to_string())],
+            &[
+                ("indexValue", &index.to_string()),
+                ("arraySize", &length.to_string()),
+            ],
         )),
     })
 }
 
 fn get(batch: &Batch<'_>) -> Result<ArrayRef> {
-    pick(batch, |index, length| Ok((0..length).contains(&index).then_some(index)))
+    pick(batch, |index, length| {
+        Ok((0..length).contains(&index).then_some(index))
+    })
 }
 
 /// NULL elements are left out, unless there is a replacement.
@@ -297,12 +370,19 @@ fn join(batch: &Batch<'_>) -> Result<ArrayRef> {
     let words = crate::types::relabel(values, &DataType::Utf8)?;
     let words = arrow::array::AsArray::as_string::<i32>(&words);
     let separators = batch.strings(1)?;
-    let replacements = if batch.arity() > 2 { Some(batch.strings(2)?) } else { None };
+    let replacements = if batch.arity() > 2 {
+        Some(batch.strings(2)?)
+    } else {
+        None
+    };
     let mut out = StringBuilder::with_capacity(batch.len(), batch.len() * 16);
     let mut text = String::new();
     for row in 0..batch.len() {
         let missing = replacements.as_ref().is_some_and(|r| r.is_null(row));
-        let Some(span) = lists.span(row).filter(|_| separators.is_valid(row) && !missing) else {
+        let Some(span) = lists
+            .span(row)
+            .filter(|_| separators.is_valid(row) && !missing)
+        else {
             out.append_null();
             continue;
         };

@@ -9,12 +9,14 @@ use arrow::{
     buffer::{NullBuffer, OffsetBuffer},
     compute::cast as arrow_cast,
     datatypes::{
-        DataType, Date32Type, DurationMicrosecondType, Int64Type, IntervalMonthDayNanoType, IntervalYearMonthType,
-        TimestampMicrosecondType,
+        DataType, Date32Type, DurationMicrosecondType, Int64Type, IntervalMonthDayNanoType,
+        IntervalYearMonthType, TimestampMicrosecondType,
     },
 };
 use datafusion::logical_expr::Volatility;
-use millstream_connectors::datetime::{MICROS_PER_DAY, Zone, civil_from_days, days_from_civil, days_in_month};
+use millstream_connectors::datetime::{
+    MICROS_PER_DAY, Zone, civil_from_days, days_from_civil, days_in_month,
+};
 
 use crate::{
     cast::coerce,
@@ -45,15 +47,28 @@ fn sequence_call(call: &Call<'_>) -> Result<TypedExpr> {
             _ => is_integral(t) || is_datetime(t),
         })
         .ok_or_else(|| wrong_types(call))?;
-    let mut args = vec![coerce(start.clone(), &common, context)?, coerce(stop.clone(), &common, context)?];
+    let mut args = vec![
+        coerce(start.clone(), &common, context)?,
+        coerce(stop.clone(), &common, context)?,
+    ];
     if let Some(step) = step {
-        let to = if is_integral(&common) { &common } else { &step.data_type };
+        let to = if is_integral(&common) {
+            &common
+        } else {
+            &step.data_type
+        };
         args.push(coerce(step.clone(), to, context)?);
     }
     let call = with_args(call, args);
     let kernel = Kernel::Plain(if is_integral(&common) { numbers } else { times });
     let nullable = call.any_nullable();
-    Ok(call.kernel_with("sequence", kernel, list(common, false), nullable, Volatility::Immutable))
+    Ok(call.kernel_with(
+        "sequence",
+        kernel,
+        list(common, false),
+        nullable,
+        Volatility::Immutable,
+    ))
 }
 
 fn wrong_types(call: &Call<'_>) -> SparkError {
@@ -61,8 +76,14 @@ fn wrong_types(call: &Call<'_>) -> SparkError {
         "SEQUENCE_WRONG_INPUT_TYPES",
         &[
             ("functionName", "`sequence`"),
-            ("startType", "(\"TIMESTAMP\" or \"TIMESTAMP_NTZ\" or \"DATE\")"),
-            ("stepType", "(\"INTERVAL\" or \"INTERVAL YEAR TO MONTH\" or \"INTERVAL DAY TO SECOND\")"),
+            (
+                "startType",
+                "(\"TIMESTAMP\" or \"TIMESTAMP_NTZ\" or \"DATE\")",
+            ),
+            (
+                "stepType",
+                "(\"INTERVAL\" or \"INTERVAL YEAR TO MONTH\" or \"INTERVAL DAY TO SECOND\")",
+            ),
             ("otherStartType", "\"INTEGRAL\""),
         ],
     )
@@ -74,10 +95,15 @@ const MAX_LENGTH: i128 = 2_147_483_632;
 /// Checks that `step` leads from `start` to `stop`; how many elements there are at most.
 fn bounded(start: i64, stop: i64, step: i64) -> Result<i128> {
     if !(step > 0 && start <= stop || step < 0 && start >= stop || step == 0 && start == stop) {
-        let message = format!("requirement failed: Illegal sequence boundaries: {start} to {stop} by {step}");
+        let message =
+            format!("requirement failed: Illegal sequence boundaries: {start} to {stop} by {step}");
         return Err(SparkError::plain(Exception::IllegalArgument, message));
     }
-    let length = if step == 0 { 1 } else { 1 + (i128::from(stop) - i128::from(start)) / i128::from(step) };
+    let length = if step == 0 {
+        1
+    } else {
+        1 + (i128::from(stop) - i128::from(start)) / i128::from(step)
+    };
     if length > MAX_LENGTH {
         return Err(SparkError::runtime(
             "COLLECTION_SIZE_LIMIT_EXCEEDED.PARAMETER",
@@ -92,7 +118,12 @@ fn bounded(start: i64, stop: i64, step: i64) -> Result<i128> {
     Ok(length)
 }
 
-fn finished(batch: &Batch<'_>, values: Vec<i64>, lengths: Vec<usize>, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+fn finished(
+    batch: &Batch<'_>,
+    values: Vec<i64>,
+    lengths: Vec<usize>,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef> {
     let DataType::List(item) = batch.return_type() else {
         return Err(SparkError::internal("a sequence is an array"));
     };
@@ -101,15 +132,26 @@ fn finished(batch: &Batch<'_>, values: Vec<i64>, lengths: Vec<usize>, nulls: Opt
         DataType::Date32 => arrow_cast(&arrow_cast(&values, &DataType::Int32)?, &DataType::Date32)?,
         other => arrow_cast(&values, other)?,
     };
-    Ok(Arc::new(ListArray::try_new(Arc::clone(item), OffsetBuffer::from_lengths(lengths), values, nulls)?))
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(item),
+        OffsetBuffer::from_lengths(lengths),
+        values,
+        nulls,
+    )?))
 }
 
 fn numbers(batch: &Batch<'_>) -> Result<ArrayRef> {
     let long = |i: usize| -> Result<Int64Array> {
-        Ok(arrow_cast(&batch.array(i)?, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+        Ok(arrow_cast(&batch.array(i)?, &DataType::Int64)?
+            .as_primitive::<Int64Type>()
+            .clone())
     };
     let (starts, stops) = (long(0)?, long(1)?);
-    let steps = if batch.arity() > 2 { Some(long(2)?) } else { None };
+    let steps = if batch.arity() > 2 {
+        Some(long(2)?)
+    } else {
+        None
+    };
     let nulls = batch.validity()?;
     let (mut values, mut lengths) = (vec![], vec![]);
     for row in 0..batch.len() {
@@ -154,12 +196,14 @@ impl Step {
         }
         let local = zone.to_local_micros(start);
         let (year, month, day) = civil_from_days(local.div_euclid(MICROS_PER_DAY));
-        let total = (year * 12 + i64::from(month) - 1).checked_add(self.months.checked_mul(count)?)?;
+        let total =
+            (year * 12 + i64::from(month) - 1).checked_add(self.months.checked_mul(count)?)?;
         let (year, month) = (total.div_euclid(12), total.rem_euclid(12) as u32 + 1);
         let day = days_from_civil(year, month, day.min(days_in_month(year, month)));
         let day = day.checked_add(self.days.checked_mul(count)?)?;
         let in_day = local.rem_euclid(MICROS_PER_DAY);
-        zone.instant_of(day, in_day / 1_000_000, in_day % 1_000_000)?.checked_add(micros)
+        zone.instant_of(day, in_day / 1_000_000, in_day % 1_000_000)?
+            .checked_add(micros)
     }
 }
 
@@ -169,16 +213,28 @@ fn step_at(steps: &ArrayRef, row: usize, dates: bool) -> Result<Step> {
             let micros = steps.as_primitive::<DurationMicrosecondType>().value(row);
             // Of dates, whole days are counted; of timestamps, lengths of time.
             let days = if dates { micros / MICROS_PER_DAY } else { 0 };
-            Step { months: 0, days, micros: micros - days * MICROS_PER_DAY }
+            Step {
+                months: 0,
+                days,
+                micros: micros - days * MICROS_PER_DAY,
+            }
         }
         DataType::Interval(arrow::datatypes::IntervalUnit::YearMonth) => {
             let months = i64::from(steps.as_primitive::<IntervalYearMonthType>().value(row));
-            Step { months, days: 0, micros: 0 }
+            Step {
+                months,
+                days: 0,
+                micros: 0,
+            }
         }
         _ => {
             let interval = steps.as_primitive::<IntervalMonthDayNanoType>().value(row);
             let micros = interval.nanoseconds / 1000;
-            Step { months: i64::from(interval.months), days: i64::from(interval.days), micros }
+            Step {
+                months: i64::from(interval.months),
+                days: i64::from(interval.days),
+                micros,
+            }
         }
     };
     if dates && step.micros != 0 {
@@ -186,9 +242,18 @@ fn step_at(steps: &ArrayRef, row: usize, dates: bool) -> Result<Step> {
             DataType::Duration(_) => {
                 "sequence step must be an interval day to second of day granularity if start and end values are dates"
             }
-            _ => "sequence step must be an interval of day granularity if start and end values are dates",
+            _ => {
+                "sequence step must be an interval of day granularity if start and end values are dates"
+            }
         };
-        return Err(SparkError::plain(Exception::IllegalArgument, message));
+        let class = "_LEGACY_ERROR_TEMP_3242";
+        return Err(SparkError::worded(
+            Exception::IllegalArgument,
+            class,
+            None,
+            &[],
+            message.to_string(),
+        ));
     }
     Ok(step)
 }
@@ -196,12 +261,20 @@ fn step_at(steps: &ArrayRef, row: usize, dates: bool) -> Result<Step> {
 fn times(batch: &Batch<'_>) -> Result<ArrayRef> {
     let (starts, stops) = (batch.array(0)?, batch.array(1)?);
     let dates = *starts.data_type() == DataType::Date32;
-    let zone = if is_timestamp(starts.data_type()) { batch.context().zone()? } else { Zone::UTC };
+    let zone = if is_timestamp(starts.data_type()) {
+        batch.context().zone()?
+    } else {
+        Zone::UTC
+    };
     let micros = |array: &ArrayRef, row: usize| match dates {
         true => i64::from(array.as_primitive::<Date32Type>().value(row)) * MICROS_PER_DAY,
         false => array.as_primitive::<TimestampMicrosecondType>().value(row),
     };
-    let steps = if batch.arity() > 2 { Some(batch.array(2)?) } else { None };
+    let steps = if batch.arity() > 2 {
+        Some(batch.array(2)?)
+    } else {
+        None
+    };
     let nulls = batch.validity()?;
     let (mut values, mut lengths) = (vec![], vec![]);
     for row in 0..batch.len() {
@@ -210,17 +283,31 @@ fn times(batch: &Batch<'_>) -> Result<ArrayRef> {
             let (start, stop) = (micros(&starts, row), micros(&stops, row));
             let step = match &steps {
                 Some(steps) => step_at(steps, row, dates)?,
-                None => Step { months: 0, days: if start <= stop { 1 } else { -1 }, micros: 0 },
+                None => Step {
+                    months: 0,
+                    days: if start <= stop { 1 } else { -1 },
+                    micros: 0,
+                },
             };
             let estimate = step.estimate().unwrap_or(0);
             bounded(start, stop, estimate)?;
             for count in 0.. {
-                let Some(time) = step.after(start, count, &zone) else { break };
-                let inside = if estimate >= 0 { time <= stop } else { time >= stop };
+                let Some(time) = step.after(start, count, &zone) else {
+                    break;
+                };
+                let inside = if estimate >= 0 {
+                    time <= stop
+                } else {
+                    time >= stop
+                };
                 if !inside || (estimate == 0 && count > 0) {
                     break;
                 }
-                values.push(if dates { time.div_euclid(MICROS_PER_DAY) } else { time });
+                values.push(if dates {
+                    time.div_euclid(MICROS_PER_DAY)
+                } else {
+                    time
+                });
             }
         }
         lengths.push(values.len() - before);

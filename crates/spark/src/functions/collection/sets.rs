@@ -10,7 +10,9 @@ use arrow::{
 };
 use datafusion::logical_expr::Volatility;
 
-use super::elements::{Gathered, Spans, comparable, item_of, null_test, require_order, with_common_arrays};
+use super::elements::{
+    Gathered, Spans, comparable, item_of, null_test, require_order, with_common_arrays,
+};
 use crate::{
     error::Result,
     functions::{Accepts, Batch, Function, Kernel, Parameters, Registry},
@@ -18,32 +20,66 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Function::rewrite("array_distinct", Parameters::fixed([Accepts::Array]), |call| {
-        require_order(call, &item_of(call, 0)?.0)?;
-        let arg = call.arg(0)?;
-        let (data_type, nullable) = (arg.data_type.clone(), arg.nullable);
-        Ok(call.kernel_with("array_distinct", Kernel::Plain(distinct), data_type, nullable, Volatility::Immutable))
-    }));
+    registry.add(Function::rewrite(
+        "array_distinct",
+        Parameters::fixed([Accepts::Array]),
+        |call| {
+            require_order(call, &item_of(call, 0)?.0)?;
+            let arg = call.arg(0)?;
+            let (data_type, nullable) = (arg.data_type.clone(), arg.nullable);
+            Ok(call.kernel_with(
+                "array_distinct",
+                Kernel::Plain(distinct),
+                data_type,
+                nullable,
+                Volatility::Immutable,
+            ))
+        },
+    ));
     type Nullability = fn(bool, bool) -> bool;
     for (name, kernel, contains_null) in [
-        ("array_union", union as fn(&Batch<'_>) -> Result<ArrayRef>, (|l, r| l || r) as Nullability),
+        (
+            "array_union",
+            union as fn(&Batch<'_>) -> Result<ArrayRef>,
+            (|l, r| l || r) as Nullability,
+        ),
         ("array_intersect", intersect, |l, r| l && r),
         ("array_except", except, |l, _| l),
     ] {
-        registry.add(Function::rewrite(name, Parameters::fixed([Accepts::Any, Accepts::Any]), move |call| {
-            let (call, element) = with_common_arrays(call)?;
-            let nullable = contains_null(item_of(&call, 0)?.1, item_of(&call, 1)?.1);
-            let data_type = list(element, nullable);
-            let any = call.any_nullable();
-            Ok(call.kernel_with(name, Kernel::Plain(kernel), data_type, any, Volatility::Immutable))
-        }));
+        registry.add(Function::rewrite(
+            name,
+            Parameters::fixed([Accepts::Any, Accepts::Any]),
+            move |call| {
+                let (call, element) = with_common_arrays(call)?;
+                let nullable = contains_null(item_of(&call, 0)?.1, item_of(&call, 1)?.1);
+                let data_type = list(element, nullable);
+                let any = call.any_nullable();
+                Ok(call.kernel_with(
+                    name,
+                    Kernel::Plain(kernel),
+                    data_type,
+                    any,
+                    Volatility::Immutable,
+                ))
+            },
+        ));
     }
-    registry.add(Function::rewrite("arrays_overlap", Parameters::fixed([Accepts::Any, Accepts::Any]), |call| {
-        let (call, _) = with_common_arrays(call)?;
-        let nullable = call.any_nullable() || item_of(&call, 0)?.1 || item_of(&call, 1)?.1;
-        let kernel = Kernel::Plain(overlap);
-        Ok(call.kernel_with("arrays_overlap", kernel, DataType::Boolean, nullable, Volatility::Immutable))
-    }));
+    registry.add(Function::rewrite(
+        "arrays_overlap",
+        Parameters::fixed([Accepts::Any, Accepts::Any]),
+        |call| {
+            let (call, _) = with_common_arrays(call)?;
+            let nullable = call.any_nullable() || item_of(&call, 0)?.1 || item_of(&call, 1)?.1;
+            let kernel = Kernel::Plain(overlap);
+            Ok(call.kernel_with(
+                "arrays_overlap",
+                kernel,
+                DataType::Boolean,
+                nullable,
+                Volatility::Immutable,
+            ))
+        },
+    ));
 }
 
 fn keys(converter: &RowConverter, lists: &ListArray) -> Result<Rows> {
@@ -51,7 +87,9 @@ fn keys(converter: &RowConverter, lists: &ListArray) -> Result<Rows> {
 }
 
 fn converter(lists: &ListArray) -> Result<RowConverter> {
-    Ok(RowConverter::new(vec![SortField::new(lists.values().data_type().clone())])?)
+    Ok(RowConverter::new(vec![SortField::new(
+        lists.values().data_type().clone(),
+    )])?)
 }
 
 fn distinct(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -77,7 +115,10 @@ fn combine(batch: &Batch<'_>, keep_left: Option<bool>, with_right: bool) -> Resu
     let (left, right) = (batch.lists(0)?, batch.lists(1)?);
     let converter = converter(&left)?;
     let (left_keys, right_keys) = (keys(&converter, &left)?, keys(&converter, &right)?);
-    let mut out = Gathered::new(vec![Arc::clone(left.values()), Arc::clone(right.values())], batch.len());
+    let mut out = Gathered::new(
+        vec![Arc::clone(left.values()), Arc::clone(right.values())],
+        batch.len(),
+    );
     for row in 0..batch.len() {
         let (Some(a), Some(b)) = (left.span(row), right.span(row)) else {
             out.end_null();
@@ -128,10 +169,16 @@ fn overlap(batch: &Batch<'_>) -> Result<ArrayRef> {
             let unknown = !a.is_empty()
                 && !b.is_empty()
                 && (a.clone().any(&left_null) || b.clone().any(&right_null));
-            let others: HashSet<Row<'_>> =
-                b.filter(|at| !right_null(*at)).map(|at| right_keys.row(at)).collect();
+            let others: HashSet<Row<'_>> = b
+                .filter(|at| !right_null(*at))
+                .map(|at| right_keys.row(at))
+                .collect();
             let met = a.any(|at| !left_null(at) && others.contains(&left_keys.row(at)));
-            if met { Some(true) } else { (!unknown).then_some(false) }
+            if met {
+                Some(true)
+            } else {
+                (!unknown).then_some(false)
+            }
         })
         .collect();
     Ok(Arc::new(flags))

@@ -9,10 +9,15 @@ use arrow::{
 use datafusion::{common::ScalarValue, logical_expr::Volatility};
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 
-use super::elements::{Gathered, Spans, comparable, item_of, null_test, require_order, with_common_element};
+use super::elements::{
+    Gathered, Spans, comparable, item_of, null_test, require_order, with_common_element,
+};
 use crate::{
     error::{Result, SparkError},
-    functions::{Accepts, Batch, Call, Function, Kernel, Parameters, PreparedKernel, Registry, Returns, rows::with_defaults},
+    functions::{
+        Accepts, Batch, Call, Function, Kernel, Parameters, PreparedKernel, Registry, Returns,
+        rows::with_defaults,
+    },
     typed::TypedExpr,
     types::{list, structure},
 };
@@ -22,54 +27,118 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(Function::rewrite("sort_array", sortable, |call| {
         require_order(call, &item_of(call, 0)?.0).map_err(|_| {
             let array = call.arg(0).map(TypedExpr::type_sql).unwrap_or_default();
-            call.mismatch("INVALID_ORDERING_TYPE", &[("functionName", "`sort_array`"), ("dataType", &array)])
+            call.mismatch(
+                "INVALID_ORDERING_TYPE",
+                &[("functionName", "`sort_array`"), ("dataType", &array)],
+            )
         })?;
         same_array(&with_defaults(call, 2, [TypedExpr::boolean(true)]), sort)
     }));
-    registry.add(Function::rewrite("array_remove", Parameters::fixed([Accepts::Array, Accepts::Any]), |call| {
-        let (call, element) = with_common_element(call, 1)?;
-        require_order(&call, &element)?;
-        let data_type = call.arg(0)?.data_type.clone();
-        Ok(plain(&call, remove, data_type, call.any_nullable()))
-    }));
-    for (name, kernel) in [("array_append", append as fn(&Batch<'_>) -> Result<ArrayRef>), ("array_prepend", prepend)] {
-        registry.add(Function::rewrite(name, Parameters::fixed([Accepts::Array, Accepts::Any]), move |call| {
+    registry.add(Function::rewrite(
+        "array_remove",
+        Parameters::fixed([Accepts::Array, Accepts::Any]),
+        |call| {
             let (call, element) = with_common_element(call, 1)?;
-            let contains_null = item_of(&call, 0)?.1 || call.arg(1)?.nullable;
-            Ok(plain(&call, kernel, list(element, contains_null), call.arg(0)?.nullable))
-        }));
+            require_order(&call, &element)?;
+            let data_type = call.arg(0)?.data_type.clone();
+            Ok(plain(&call, remove, data_type, call.any_nullable()))
+        },
+    ));
+    for (name, kernel) in [
+        ("array_append", append as fn(&Batch<'_>) -> Result<ArrayRef>),
+        ("array_prepend", prepend),
+    ] {
+        registry.add(Function::rewrite(
+            name,
+            Parameters::fixed([Accepts::Array, Accepts::Any]),
+            move |call| {
+                let (call, element) = with_common_element(call, 1)?;
+                let contains_null = item_of(&call, 0)?.1 || call.arg(1)?.nullable;
+                Ok(plain(
+                    &call,
+                    kernel,
+                    list(element, contains_null),
+                    call.arg(0)?.nullable,
+                ))
+            },
+        ));
     }
     let insertable = Parameters::fixed([Accepts::Array, Accepts::Any, Accepts::Any]);
     registry.add(Function::rewrite("array_insert", insertable, insert_call));
-    registry.add(Function::rewrite("array_compact", Parameters::fixed([Accepts::Array]), |call| {
-        let element = item_of(call, 0)?.0;
-        Ok(plain(call, compact, list(element, false), call.arg(0)?.nullable))
-    }));
-    registry.add(Function::rewrite("array_repeat", Parameters::fixed([Accepts::Any, Accepts::INT]), |call| {
-        let (value, count) = (call.arg(0)?, call.arg(1)?);
-        Ok(plain(call, repeat, list(value.data_type.clone(), value.nullable), count.nullable))
-    }));
-    registry.add(Function::rewrite("arrays_zip", Parameters::variadic(0, Accepts::Array), zip_call));
-    registry.add(Function::rewrite("flatten", Parameters::fixed([Accepts::Any]), |call| {
-        let inner = match &call.arg(0)?.data_type {
-            DataType::List(outer) if matches!(outer.data_type(), DataType::List(_)) => {
-                Some((outer.data_type().clone(), outer.is_nullable()))
-            }
-            _ => None,
-        };
-        let (data_type, contains_null) =
-            inner.ok_or_else(|| call.unexpected_type(0, "\"ARRAY\" of \"ARRAY\""))?;
-        Ok(plain(call, flatten, data_type, contains_null || call.arg(0)?.nullable))
-    }));
-    registry.add(Function::scalar("slice", [Accepts::Array, Accepts::INT, Accepts::INT], Returns::With(|call| {
-        Ok((call.arg(0)?.data_type.clone(), call.any_nullable()))
-    }), slice));
+    registry.add(Function::rewrite(
+        "array_compact",
+        Parameters::fixed([Accepts::Array]),
+        |call| {
+            let element = item_of(call, 0)?.0;
+            Ok(plain(
+                call,
+                compact,
+                list(element, false),
+                call.arg(0)?.nullable,
+            ))
+        },
+    ));
+    registry.add(Function::rewrite(
+        "array_repeat",
+        Parameters::fixed([Accepts::Any, Accepts::INT]),
+        |call| {
+            let (value, count) = (call.arg(0)?, call.arg(1)?);
+            Ok(plain(
+                call,
+                repeat,
+                list(value.data_type.clone(), value.nullable),
+                count.nullable,
+            ))
+        },
+    ));
+    registry.add(Function::rewrite(
+        "arrays_zip",
+        Parameters::variadic(0, Accepts::Array),
+        zip_call,
+    ));
+    registry.add(Function::rewrite(
+        "flatten",
+        Parameters::fixed([Accepts::Any]),
+        |call| {
+            let inner = match &call.arg(0)?.data_type {
+                DataType::List(outer) if matches!(outer.data_type(), DataType::List(_)) => {
+                    Some((outer.data_type().clone(), outer.is_nullable()))
+                }
+                _ => None,
+            };
+            let (data_type, contains_null) =
+                inner.ok_or_else(|| call.unexpected_type(0, "\"ARRAY\" of \"ARRAY\""))?;
+            Ok(plain(
+                call,
+                flatten,
+                data_type,
+                contains_null || call.arg(0)?.nullable,
+            ))
+        },
+    ));
+    registry.add(Function::scalar(
+        "slice",
+        [Accepts::Array, Accepts::INT, Accepts::INT],
+        Returns::With(|call| Ok((call.arg(0)?.data_type.clone(), call.any_nullable()))),
+        slice,
+    ));
     let shuffled = Parameters::fixed([Accepts::Array]).optional([Accepts::LONG]);
     registry.add(Function::rewrite("shuffle", shuffled, shuffle_call));
 }
 
-fn plain(call: &Call<'_>, kernel: fn(&Batch<'_>) -> Result<ArrayRef>, data_type: DataType, nullable: bool) -> TypedExpr {
-    call.kernel_with(call.called, Kernel::Plain(kernel), data_type, nullable, Volatility::Immutable)
+fn plain(
+    call: &Call<'_>,
+    kernel: fn(&Batch<'_>) -> Result<ArrayRef>,
+    data_type: DataType,
+    nullable: bool,
+) -> TypedExpr {
+    call.kernel_with(
+        call.called,
+        Kernel::Plain(kernel),
+        data_type,
+        nullable,
+        Volatility::Immutable,
+    )
 }
 
 fn same_array(call: &Call<'_>, kernel: fn(&Batch<'_>) -> Result<ArrayRef>) -> Result<TypedExpr> {
@@ -118,7 +187,10 @@ fn sort(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn remove(batch: &Batch<'_>) -> Result<ArrayRef> {
-    let (values, unwanted) = (comparable(batch.lists(0)?.values())?, comparable(&batch.array(1)?)?);
+    let (values, unwanted) = (
+        comparable(batch.lists(0)?.values())?,
+        comparable(&batch.array(1)?)?,
+    );
     let (is_null, unwanted_null) = (null_test(&values), null_test(&unwanted));
     let compare = make_comparator(&values, &unwanted, SortOptions::default())?;
     let step = |row: usize, span: std::ops::Range<usize>, out: &mut Gathered| {
@@ -196,7 +268,11 @@ fn insert(batch: &Batch<'_>) -> Result<ArrayRef> {
             return Err(SparkError::runtime("INVALID_INDEX_OF_ZERO", &[]));
         }
         check_length(place.unsigned_abs() as usize, "array_insert")?;
-        let after = if place > 0 { place - 1 } else { length + place + 1 };
+        let after = if place > 0 {
+            place - 1
+        } else {
+            length + place + 1
+        };
         if after > length {
             out.extend(0, span);
             (length..after).for_each(|_| out.push_null());
@@ -219,7 +295,8 @@ fn insert(batch: &Batch<'_>) -> Result<ArrayRef> {
 fn compact(batch: &Batch<'_>) -> Result<ArrayRef> {
     let is_null = null_test(batch.lists(0)?.values());
     let step = |_: usize, span: std::ops::Range<usize>, out: &mut Gathered| {
-        span.filter(|at| !is_null(*at)).for_each(|at| out.push(0, at));
+        span.filter(|at| !is_null(*at))
+            .for_each(|at| out.push(0, at));
         Ok(true)
     };
     gathered(batch, step, None)
@@ -245,10 +322,22 @@ fn repeat(batch: &Batch<'_>) -> Result<ArrayRef> {
 fn zip_call(call: &Call<'_>) -> Result<TypedExpr> {
     let mut fields = vec![];
     for (index, arg) in call.args.iter().enumerate() {
-        let own = arg.output_name.clone().or_else(|| arg.as_column().map(|_| arg.name.clone()));
-        fields.push((own.unwrap_or_else(|| index.to_string()), item_of(call, index)?.0, true));
+        let own = arg
+            .output_name
+            .clone()
+            .or_else(|| arg.as_column().map(|_| arg.name.clone()));
+        fields.push((
+            own.unwrap_or_else(|| index.to_string()),
+            item_of(call, index)?.0,
+            true,
+        ));
     }
-    Ok(plain(call, zip, list(structure(fields), false), call.any_nullable()))
+    Ok(plain(
+        call,
+        zip,
+        list(structure(fields), false),
+        call.any_nullable(),
+    ))
 }
 
 /// As long as the longest array; the others are filled with NULLs.
@@ -259,10 +348,13 @@ fn zip(batch: &Batch<'_>) -> Result<ArrayRef> {
     let DataType::Struct(fields) = item.data_type() else {
         return Err(SparkError::internal("zipped elements are structs"));
     };
-    let lists = (0..batch.arity()).map(|i| batch.lists(i)).collect::<Result<Vec<ListArray>>>()?;
+    let lists = (0..batch.arity())
+        .map(|i| batch.lists(i))
+        .collect::<Result<Vec<ListArray>>>()?;
     let longest: Vec<Option<usize>> = (0..batch.len())
         .map(|row| {
-            let lengths: Option<Vec<usize>> = lists.iter().map(|l| Some(l.span(row)?.len())).collect();
+            let lengths: Option<Vec<usize>> =
+                lists.iter().map(|l| Some(l.span(row)?.len())).collect();
             lengths.map(|l| l.into_iter().max().unwrap_or(0))
         })
         .collect();
@@ -270,7 +362,9 @@ fn zip(batch: &Batch<'_>) -> Result<ArrayRef> {
     for (list, field) in lists.iter().zip(fields) {
         let mut column = Gathered::new(vec![Arc::clone(list.values())], batch.len());
         for (row, length) in longest.iter().enumerate() {
-            let (Some(length), Some(span)) = (length, list.span(row)) else { continue };
+            let (Some(length), Some(span)) = (length, list.span(row)) else {
+                continue;
+            };
             let missing = length - span.len();
             column.extend(0, span);
             (0..missing).for_each(|_| column.push_null());
@@ -300,7 +394,9 @@ fn flatten(batch: &Batch<'_>) -> Result<ArrayRef> {
     let inner = outer.values().as_list::<i32>();
     let mut out = Gathered::new(vec![Arc::clone(inner.values())], batch.len());
     for row in 0..batch.len() {
-        let spans: Option<Vec<_>> = outer.span(row).and_then(|s| s.map(|at| inner.span(at)).collect());
+        let spans: Option<Vec<_>> = outer
+            .span(row)
+            .and_then(|s| s.map(|at| inner.span(at)).collect());
         match spans {
             Some(spans) => {
                 spans.into_iter().for_each(|s| out.extend(0, s));
@@ -313,26 +409,36 @@ fn flatten(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn slice(batch: &Batch<'_>) -> Result<ArrayRef> {
-    let (starts, lengths) = (batch.primitive::<Int32Type>(1)?, batch.primitive::<Int32Type>(2)?);
+    let (starts, lengths) = (
+        batch.primitive::<Int32Type>(1)?,
+        batch.primitive::<Int32Type>(2)?,
+    );
     let step = |row: usize, span: std::ops::Range<usize>, out: &mut Gathered| {
         if starts.is_null(row) || lengths.is_null(row) {
             return Ok(false);
         }
         let (start, length) = (i64::from(starts.value(row)), i64::from(lengths.value(row)));
         if start == 0 {
-            return Err(SparkError::runtime("INVALID_PARAMETER_VALUE.START", &[
-                ("parameter", "`start`"),
-                ("functionName", "`slice`"),
-            ]));
+            return Err(SparkError::runtime(
+                "INVALID_PARAMETER_VALUE.START",
+                &[("parameter", "`start`"), ("functionName", "`slice`")],
+            ));
         }
         if length < 0 {
-            return Err(SparkError::runtime("INVALID_PARAMETER_VALUE.LENGTH", &[
-                ("parameter", "`length`"),
-                ("functionName", "`slice`"),
-                ("length", &length.to_string()),
-            ]));
+            return Err(SparkError::runtime(
+                "INVALID_PARAMETER_VALUE.LENGTH",
+                &[
+                    ("parameter", "`length`"),
+                    ("functionName", "`slice`"),
+                    ("length", &length.to_string()),
+                ],
+            ));
         }
-        let from = if start > 0 { start - 1 } else { span.len() as i64 + start };
+        let from = if start > 0 {
+            start - 1
+        } else {
+            span.len() as i64 + start
+        };
         if let Ok(from) = usize::try_from(from) {
             let from = (span.start + from).min(span.end);
             out.extend(0, from..(from + length as usize).min(span.end));

@@ -11,24 +11,37 @@ use datafusion::{
     logical_expr::{EmitTo, GroupsAccumulator},
 };
 
-use crate::functions::{Accepts, AggregateKernel, Function, Parameters, Registry, aggregate_of_kernel};
+use crate::functions::{
+    Accepts, AggregateKernel, Function, Parameters, Registry, aggregate_of_kernel,
+};
 
 pub(super) fn register(registry: &mut Registry) {
     for (name, largest) in [("max_by", true), ("min_by", false)] {
-        registry.add(Function::aggregate(name, Parameters::fixed([Accepts::Any, Accepts::Any]), move |call| {
-            let (value, order) = (call.arg(0)?.data_type.clone(), call.arg(1)?.data_type.clone());
-            if !crate::types::is_orderable(&order) {
-                return Err(call.mismatch(
-                    "INVALID_ORDERING_TYPE",
-                    &[
-                        ("functionName", &crate::error::quoted_id(name)),
-                        ("dataType", &call.arg(1)?.type_sql()),
-                    ],
-                ));
-            }
-            let kernel = ByOrder { value: value.clone(), order, largest };
-            aggregate_of_kernel(call, Arc::new(kernel), value, true)
-        }));
+        registry.add(Function::aggregate(
+            name,
+            Parameters::fixed([Accepts::Any, Accepts::Any]),
+            move |call| {
+                let (value, order) = (
+                    call.arg(0)?.data_type.clone(),
+                    call.arg(1)?.data_type.clone(),
+                );
+                if !crate::types::is_orderable(&order) {
+                    return Err(call.mismatch(
+                        "INVALID_ORDERING_TYPE",
+                        &[
+                            ("functionName", &crate::error::quoted_id(name)),
+                            ("dataType", &call.arg(1)?.type_sql()),
+                        ],
+                    ));
+                }
+                let kernel = ByOrder {
+                    value: value.clone(),
+                    order,
+                    largest,
+                };
+                aggregate_of_kernel(call, Arc::new(kernel), value, true)
+            },
+        ));
     }
 }
 
@@ -45,11 +58,17 @@ impl AggregateKernel for ByOrder {
     }
 
     fn state(&self) -> Vec<Field> {
-        vec![Field::new("value", self.value.clone(), true), Field::new("order", self.order.clone(), true)]
+        vec![
+            Field::new("value", self.value.clone(), true),
+            Field::new("order", self.order.clone(), true),
+        ]
     }
 
     fn groups(&self) -> Box<dyn GroupsAccumulator> {
-        Box::new(Groups { kernel: self.clone(), best: vec![] })
+        Box::new(Groups {
+            kernel: self.clone(),
+            best: vec![],
+        })
     }
 }
 
@@ -68,10 +87,18 @@ impl Groups {
             let empty = arrow::array::new_empty_array;
             return Ok((empty(&self.kernel.value), empty(&self.kernel.order)));
         }
-        let null = (ScalarValue::try_from(&self.kernel.value)?, ScalarValue::try_from(&self.kernel.order)?);
-        let (values, orders): (Vec<_>, Vec<_>) =
-            best.into_iter().map(|b| b.map_or_else(|| null.clone(), |(_, v, o)| (v, o))).unzip();
-        Ok((ScalarValue::iter_to_array(values)?, ScalarValue::iter_to_array(orders)?))
+        let null = (
+            ScalarValue::try_from(&self.kernel.value)?,
+            ScalarValue::try_from(&self.kernel.order)?,
+        );
+        let (values, orders): (Vec<_>, Vec<_>) = best
+            .into_iter()
+            .map(|b| b.map_or_else(|| null.clone(), |(_, v, o)| (v, o)))
+            .unzip();
+        Ok((
+            ScalarValue::iter_to_array(values)?,
+            ScalarValue::iter_to_array(orders)?,
+        ))
     }
 }
 
@@ -95,12 +122,16 @@ impl GroupsAccumulator for Groups {
             if !wanted || nulls.as_ref().is_some_and(|n| n.is_null(row)) {
                 continue;
             }
-            let Some(slot) = self.best.get_mut(*group) else { continue };
+            let Some(slot) = self.best.get_mut(*group) else {
+                continue;
+            };
             let here = rows.row(row);
-            let better = slot.as_ref().is_none_or(|(best, ..)| match self.kernel.largest {
-                true => here > best.row(),
-                false => here < best.row(),
-            });
+            let better = slot
+                .as_ref()
+                .is_none_or(|(best, ..)| match self.kernel.largest {
+                    true => here > best.row(),
+                    false => here < best.row(),
+                });
             if better {
                 let scalar = |a: &ArrayRef| ScalarValue::try_from_array(a, row);
                 *slot = Some((here.owned(), scalar(value)?, scalar(order)?));
@@ -118,13 +149,25 @@ impl GroupsAccumulator for Groups {
         Ok(vec![value, order])
     }
 
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total: usize) -> DfResult<()> {
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total: usize,
+    ) -> DfResult<()> {
         self.update_batch(values, group_indices, None, total)
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> DfResult<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> DfResult<Vec<ArrayRef>> {
         let rows = values.first().map_or(0, |v| v.len());
-        let mut one = Groups { kernel: self.kernel.clone(), best: vec![] };
+        let mut one = Groups {
+            kernel: self.kernel.clone(),
+            best: vec![],
+        };
         let groups: Vec<usize> = (0..rows).collect();
         one.update_batch(values, &groups, filter, rows)?;
         one.state(EmitTo::All)

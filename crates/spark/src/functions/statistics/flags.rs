@@ -26,9 +26,10 @@ pub(super) fn register(registry: &mut Registry) {
         let counted = when(call.arg(0)?.expr.clone(), lit(1_i64)).otherwise(null)?;
         call.aggregate_of(count_udaf(), vec![counted], DataType::Int64, false)
     }));
-    for (name, aliases, udaf) in
-        [("bool_and", &["every"][..], bool_and_udaf()), ("bool_or", &["some", "any"][..], bool_or_udaf())]
-    {
+    for (name, aliases, udaf) in [
+        ("bool_and", &["every"][..], bool_and_udaf()),
+        ("bool_or", &["some", "any"][..], bool_or_udaf()),
+    ] {
         let mut function = Function::aggregate(name, condition(), move |call| {
             call.aggregate(Arc::clone(&udaf), DataType::Boolean, true)
         });
@@ -37,14 +38,30 @@ pub(super) fn register(registry: &mut Registry) {
         }
         registry.add(function);
     }
-    for (name, udaf) in [("bit_and", bit_and_udaf()), ("bit_or", bit_or_udaf()), ("bit_xor", bit_xor_udaf())] {
-        registry.add(Function::aggregate(name, Parameters::fixed([Accepts::Integral]), move |call| {
-            let data_type = call.arg(0)?.data_type.clone();
-            call.aggregate(Arc::clone(&udaf), data_type, true)
-        }));
+    for (name, udaf) in [
+        ("bit_and", bit_and_udaf()),
+        ("bit_or", bit_or_udaf()),
+        ("bit_xor", bit_xor_udaf()),
+    ] {
+        registry.add(Function::aggregate(
+            name,
+            Parameters::fixed([Accepts::Any]),
+            move |call| {
+                // No implicit casts, not even of text.
+                if !crate::types::is_integral(&call.arg(0)?.data_type) {
+                    return Err(call.unexpected_type(0, "\"INTEGRAL\""));
+                }
+                let data_type = call.arg(0)?.data_type.clone();
+                call.aggregate(Arc::clone(&udaf), data_type, true)
+            },
+        ));
     }
     let counted = Parameters::fixed([Accepts::Any]).optional([Accepts::DOUBLE]);
-    registry.add(Function::aggregate("approx_count_distinct", counted, approx_count_distinct));
+    registry.add(Function::aggregate(
+        "approx_count_distinct",
+        counted,
+        approx_count_distinct,
+    ));
 }
 
 /// The sketch has a fixed size, of an error around 0.8 %; a larger error that is asked for is met as well.

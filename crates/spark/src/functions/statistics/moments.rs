@@ -14,19 +14,31 @@ pub(super) fn register(registry: &mut Registry) {
     let sample: Finish = |[n, _, m2, ..]| (*n > 1.0).then(|| m2 / (n - 1.0));
     let population: Finish = |[n, _, m2, ..]| (*n > 0.0).then(|| m2 / n);
     for (name, aliases, finish) in [
-        ("stddev_samp", &["stddev", "std"][..], (|s| variance_of(s, 1.0).map(f64::sqrt)) as Finish),
+        (
+            "stddev_samp",
+            &["stddev", "std"][..],
+            (|s| variance_of(s, 1.0).map(f64::sqrt)) as Finish,
+        ),
         ("stddev_pop", &[], |s| variance_of(s, 0.0).map(f64::sqrt)),
         ("var_samp", &["variance"], sample),
         ("var_pop", &[], population),
         ("skewness", &[], |[n, _, m2, m3, _]| {
             (*n > 0.0 && *m2 != 0.0).then(|| n.sqrt() * m3 / (m2 * m2 * m2).sqrt())
         }),
-        ("kurtosis", &[], |[n, _, m2, _, m4]| (*n > 0.0 && *m2 != 0.0).then(|| n * m4 / (m2 * m2) - 3.0)),
+        ("kurtosis", &[], |[n, _, m2, _, m4]| {
+            (*n > 0.0 && *m2 != 0.0).then(|| n * m4 / (m2 * m2) - 3.0)
+        }),
     ] {
-        let kernel = Running { result: name, update, merge, finish };
-        let mut function = Function::aggregate(name, Parameters::fixed([Accepts::DOUBLE]), move |call| {
-            aggregate_of_kernel(call, Arc::new(kernel), DataType::Float64, true)
-        });
+        let kernel = Running {
+            result: name,
+            update,
+            merge,
+            finish,
+        };
+        let mut function =
+            Function::aggregate(name, Parameters::fixed([Accepts::DOUBLE]), move |call| {
+                aggregate_of_kernel(call, Arc::new(kernel), DataType::Float64, true)
+            });
         for alias in aliases {
             function = function.alias(alias);
         }
@@ -46,7 +58,8 @@ fn update(state: &mut State, [value]: [f64; 1]) {
     let new_m2 = m2 + delta * (delta - delta_n);
     let (delta2, delta_n2) = (delta * delta, delta_n * delta_n);
     let new_m3 = m3 - 3.0 * delta_n * new_m2 + delta * (delta2 - delta_n2);
-    let new_m4 = m4 - 4.0 * delta_n * new_m3 - 6.0 * delta_n2 * new_m2 + delta * (delta * delta2 - delta_n * delta_n2);
+    let new_m4 = m4 - 4.0 * delta_n * new_m3 - 6.0 * delta_n2 * new_m2
+        + delta * (delta * delta2 - delta_n * delta_n2);
     *state = [count, mean + delta_n, new_m2, new_m3, new_m4];
 }
 
@@ -59,7 +72,10 @@ fn merge(state: &mut State, other: &State) {
     let delta = mean2 - mean;
     let delta_n = if n == 0.0 { 0.0 } else { delta / n };
     let new_m2 = m2 + o2 + delta * delta_n * n1 * n2;
-    let new_m3 = m3 + o3 + delta_n * delta_n * delta * n1 * n2 * (n1 - n2) + 3.0 * delta_n * (n1 * o2 - n2 * m2);
+    let new_m3 = m3
+        + o3
+        + delta_n * delta_n * delta * n1 * n2 * (n1 - n2)
+        + 3.0 * delta_n * (n1 * o2 - n2 * m2);
     let new_m4 = m4
         + o4
         + delta_n * delta_n * delta_n * delta * n1 * n2 * (n1 * n1 - n1 * n2 + n2 * n2)
@@ -79,11 +95,20 @@ mod tests {
         values.iter().for_each(|v| update(&mut whole, [*v]));
         for cut in 0..=values.len() {
             let (mut left, mut right) = ([0.0; 5], [0.0; 5]);
-            values.iter().take(cut).for_each(|v| update(&mut left, [*v]));
-            values.iter().skip(cut).for_each(|v| update(&mut right, [*v]));
+            values
+                .iter()
+                .take(cut)
+                .for_each(|v| update(&mut left, [*v]));
+            values
+                .iter()
+                .skip(cut)
+                .for_each(|v| update(&mut right, [*v]));
             merge(&mut left, &right);
             for (a, b) in left.iter().zip(&whole) {
-                assert!((a - b).abs() <= b.abs() * 1e-12, "cut {cut}: {left:?} {whole:?}");
+                assert!(
+                    (a - b).abs() <= b.abs() * 1e-12,
+                    "cut {cut}: {left:?} {whole:?}"
+                );
             }
         }
     }

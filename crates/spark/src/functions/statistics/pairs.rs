@@ -19,9 +19,16 @@ type State = [f64; 6];
 pub(super) fn register(registry: &mut Registry) {
     type Finish = fn(&State) -> Option<f64>;
     for (name, finish) in [
-        ("covar_pop", (|[n, _, _, c, ..]| (*n > 0.0).then(|| c / n)) as Finish),
-        ("covar_samp", |[n, _, _, c, ..]| (*n > 1.0).then(|| c / (n - 1.0))),
-        ("corr", |[n, _, _, c, a, b]| (*n > 1.0 && *a != 0.0 && *b != 0.0).then(|| c / (a * b).sqrt())),
+        (
+            "covar_pop",
+            (|[n, _, _, c, ..]| (*n > 0.0).then(|| c / n)) as Finish,
+        ),
+        ("covar_samp", |[n, _, _, c, ..]| {
+            (*n > 1.0).then(|| c / (n - 1.0))
+        }),
+        ("corr", |[n, _, _, c, a, b]| {
+            (*n > 1.0 && *a != 0.0 && *b != 0.0).then(|| c / (a * b).sqrt())
+        }),
         ("regr_avgx", |[n, _, x, ..]| (*n > 0.0).then_some(*x)),
         ("regr_avgy", |[n, y, ..]| (*n > 0.0).then_some(*y)),
         ("regr_sxx", |[n, _, _, _, _, xx]| (*n > 0.0).then_some(*xx)),
@@ -32,13 +39,20 @@ pub(super) fn register(registry: &mut Registry) {
             let [_, y, x, ..] = state;
             slope(state).map(|slope| y - slope * x)
         }),
-        ("regr_r2", |[n, _, _, c, yy, xx]| match (*n > 1.0, *xx == 0.0, *yy == 0.0) {
-            (false, ..) | (_, true, _) => None,
-            (_, _, true) => Some(1.0),
-            _ => Some(c * c / xx / yy),
+        ("regr_r2", |[n, _, _, c, yy, xx]| {
+            match (*n > 1.0, *xx == 0.0, *yy == 0.0) {
+                (false, ..) | (_, true, _) => None,
+                (_, _, true) => Some(1.0),
+                _ => Some(c * c / xx / yy),
+            }
         }),
     ] {
-        let kernel = Running { result: name, update, merge, finish };
+        let kernel = Running {
+            result: name,
+            update,
+            merge,
+            finish,
+        };
         let two = Parameters::fixed([Accepts::DOUBLE, Accepts::DOUBLE]);
         registry.add(Function::aggregate(name, two, move |call| {
             aggregate_of_kernel(call, Arc::new(kernel), DataType::Float64, true)
@@ -47,7 +61,8 @@ pub(super) fn register(registry: &mut Registry) {
     let two = Parameters::fixed([Accepts::Numeric, Accepts::Numeric]);
     registry.add(Function::aggregate("regr_count", two, |call| {
         let (y, x) = (call.arg(0)?.expr.clone(), call.arg(1)?.expr.clone());
-        let counted = when(y.is_not_null().and(x.is_not_null()), lit(1_i64)).otherwise(lit(ScalarValue::Int64(None)))?;
+        let counted = when(y.is_not_null().and(x.is_not_null()), lit(1_i64))
+            .otherwise(lit(ScalarValue::Int64(None)))?;
         call.aggregate_of(count_udaf(), vec![counted], DataType::Int64, false)
     }));
 }

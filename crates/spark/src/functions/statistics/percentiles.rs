@@ -23,11 +23,22 @@ use crate::{
 pub(super) fn register(registry: &mut Registry) {
     let exact = Parameters::fixed([Accepts::Numeric, Accepts::Any]).optional([Accepts::Integral]);
     registry.add(Function::aggregate("percentile", exact, percentile));
-    registry.add(Function::aggregate("median", Parameters::fixed([Accepts::Numeric]), |call| {
-        let values = collected(call, coerce(call.arg(0)?.clone(), &DataType::Float64, &call.context.eval)?)?;
-        let kernel = Percentile { at: vec![0.5], rank: false, many: false };
-        Ok(over(call, values, kernel, DataType::Float64).named(call.name()))
-    }));
+    registry.add(Function::aggregate(
+        "median",
+        Parameters::fixed([Accepts::Numeric]),
+        |call| {
+            let values = collected(
+                call,
+                coerce(call.arg(0)?.clone(), &DataType::Float64, &call.context.eval)?,
+            )?;
+            let kernel = Percentile {
+                at: vec![0.5],
+                rank: false,
+                many: false,
+            };
+            Ok(over(call, values, kernel, DataType::Float64).named(call.name()))
+        },
+    ));
     let values = Accepts::one_of([
         Accepts::Numeric,
         Accepts::DATE,
@@ -37,13 +48,20 @@ pub(super) fn register(registry: &mut Registry) {
         Accepts::DAY_TIME,
     ]);
     let approximate = Parameters::fixed([values, Accepts::Any]).optional([Accepts::Integral]);
-    registry.add(Function::aggregate("percentile_approx", approximate, approximate_call).alias("approx_percentile"));
-    registry.add(Function::aggregate("mode", Parameters::fixed([Accepts::Any]), |call| {
-        let value = call.arg(0)?.clone();
-        let data_type = value.data_type.clone();
-        let values = collected(call, value)?;
-        Ok(over(call, values, Mode, data_type).named(call.name()))
-    }));
+    registry.add(
+        Function::aggregate("percentile_approx", approximate, approximate_call)
+            .alias("approx_percentile"),
+    );
+    registry.add(Function::aggregate(
+        "mode",
+        Parameters::fixed([Accepts::Any]),
+        |call| {
+            let value = call.arg(0)?.clone();
+            let data_type = value.data_type.clone();
+            let values = collected(call, value)?;
+            Ok(over(call, values, Mode, data_type).named(call.name()))
+        },
+    ));
 }
 
 /// The group's values that are not NULL.
@@ -58,7 +76,12 @@ fn collected(call: &Call<'_>, value: TypedExpr) -> Result<TypedExpr> {
     }
 }
 
-fn over(call: &Call<'_>, values: TypedExpr, kernel: impl PreparedKernel + 'static, data_type: DataType) -> TypedExpr {
+fn over(
+    call: &Call<'_>,
+    values: TypedExpr,
+    kernel: impl PreparedKernel + 'static,
+    data_type: DataType,
+) -> TypedExpr {
     let inner = Call::new(call.called, vec![values], call.context);
     inner.kernel(Arc::new(kernel), data_type, true)
 }
@@ -67,19 +90,34 @@ fn over(call: &Call<'_>, values: TypedExpr, kernel: impl PreparedKernel + 'stati
 fn percentages(call: &Call<'_>) -> Result<(Vec<f64>, bool)> {
     let arg = call.arg(1)?;
     if !arg.is_foldable() {
-        let kind = if matches!(arg.data_type, DataType::List(_)) { "ARRAY<DOUBLE>" } else { "DOUBLE" };
+        let kind = if matches!(arg.data_type, DataType::List(_)) {
+            "ARRAY<DOUBLE>"
+        } else {
+            "DOUBLE"
+        };
         return Err(call.mismatch(
             "NON_FOLDABLE_INPUT",
-            &[("inputName", "`percentage`"), ("inputType", &quoted(kind)), ("inputExpr", &arg.sql())],
+            &[
+                ("inputName", "`percentage`"),
+                ("inputType", &quoted(kind)),
+                ("inputExpr", &arg.sql()),
+            ],
         ));
     }
     let many = match &arg.data_type {
         DataType::List(item) => Some(item.is_nullable()),
         _ => None,
     };
-    let target = many.map_or(DataType::Float64, |nullable| list(DataType::Float64, nullable));
-    let folded = crate::fold::fold(&coerce(arg.clone(), &target, &call.context.eval)?.expr)?.to_array()?;
-    let values = if many.is_some() { Arc::clone(folded.as_list::<i32>().values()) } else { folded };
+    let target = many.map_or(DataType::Float64, |nullable| {
+        list(DataType::Float64, nullable)
+    });
+    let folded =
+        crate::fold::fold(&coerce(arg.clone(), &target, &call.context.eval)?.expr)?.to_array()?;
+    let values = if many.is_some() {
+        Arc::clone(folded.as_list::<i32>().values())
+    } else {
+        folded
+    };
     let values = values.as_primitive::<Float64Type>();
     if values.null_count() > 0 {
         return Err(call.mismatch("UNEXPECTED_NULL", &[("exprName", "percentage")]));
@@ -88,11 +126,19 @@ fn percentages(call: &Call<'_>) -> Result<(Vec<f64>, bool)> {
     if let Some(wrong) = at.iter().find(|p| !(0.0..=1.0).contains(*p)) {
         let shown = match many {
             None => format!("{wrong:?}D"),
-            Some(_) => at.iter().map(|p| format!("{p:?}")).collect::<Vec<_>>().join(","),
+            Some(_) => at
+                .iter()
+                .map(|p| format!("{p:?}"))
+                .collect::<Vec<_>>()
+                .join(","),
         };
         return Err(call.mismatch(
             "VALUE_OUT_OF_RANGE",
-            &[("exprName", "percentage"), ("valueRange", "[0.0, 1.0]"), ("currentValue", &shown)],
+            &[
+                ("exprName", "percentage"),
+                ("valueRange", "[0.0, 1.0]"),
+                ("currentValue", &shown),
+            ],
         ));
     }
     Ok((at, many.is_some()))
@@ -105,13 +151,30 @@ fn percentile(call: &Call<'_>) -> Result<TypedExpr> {
     shown.distinct = call.distinct;
     shown.filter.clone_from(&call.filter);
     if call.args.len() > 2 {
-        return Err(SparkError::unsupported(format!("{} with a frequency", quoted_id(call.called))));
+        return Err(SparkError::unsupported(format!(
+            "{} with a frequency",
+            quoted_id(call.called)
+        )));
     }
     shown.args.push(TypedExpr::int(1));
     let value = coerce(call.arg(0)?.clone(), &DataType::Float64, &call.context.eval)?;
     let values = collected(call, value)?;
-    let data_type = if many { list(DataType::Float64, false) } else { DataType::Float64 };
-    Ok(over(call, values, Percentile { at, rank: false, many }, data_type).named(shown.name()))
+    let data_type = if many {
+        list(DataType::Float64, false)
+    } else {
+        DataType::Float64
+    };
+    Ok(over(
+        call,
+        values,
+        Percentile {
+            at,
+            rank: false,
+            many,
+        },
+        data_type,
+    )
+    .named(shown.name()))
 }
 
 fn approximate_call(call: &Call<'_>) -> Result<TypedExpr> {
@@ -121,7 +184,10 @@ fn approximate_call(call: &Call<'_>) -> Result<TypedExpr> {
     shown.distinct = call.distinct;
     shown.filter.clone_from(&call.filter);
     if call.args.len() > 2 {
-        let accuracy = call.constant(2, "accuracy")?.cast_to(&DataType::Int64)?.to_array()?;
+        let accuracy = call
+            .constant(2, "accuracy")?
+            .cast_to(&DataType::Int64)?
+            .to_array()?;
         let accuracy = accuracy.as_primitive::<Int64Type>();
         if accuracy.is_null(0) {
             return Err(call.mismatch("UNEXPECTED_NULL", &[("exprName", "accuracy")]));
@@ -130,7 +196,11 @@ fn approximate_call(call: &Call<'_>) -> Result<TypedExpr> {
             let shown = format!("{}L", accuracy.value(0));
             return Err(call.mismatch(
                 "VALUE_OUT_OF_RANGE",
-                &[("exprName", "accuracy"), ("valueRange", "(0, 2147483647]"), ("currentValue", &shown)],
+                &[
+                    ("exprName", "accuracy"),
+                    ("valueRange", "(0, 2147483647]"),
+                    ("currentValue", &shown),
+                ],
             ));
         }
     } else {
@@ -139,7 +209,17 @@ fn approximate_call(call: &Call<'_>) -> Result<TypedExpr> {
     let element = call.arg(0)?.data_type.clone();
     let values = collected(call, call.arg(0)?.clone())?;
     let data_type = if many { list(element, false) } else { element };
-    Ok(over(call, values, Percentile { at, rank: true, many }, data_type).named(shown.name()))
+    Ok(over(
+        call,
+        values,
+        Percentile {
+            at,
+            rank: true,
+            many,
+        },
+        data_type,
+    )
+    .named(shown.name()))
 }
 
 /// Percentiles of arrays: interpolated DOUBLEs, or with `rank` one of the values.
@@ -181,16 +261,28 @@ impl PreparedKernel for Percentile {
             true => take(lists.values(), &UInt64Array::from(ranks), None)?,
             false => Arc::new(arrow::array::Float64Array::from(interpolated)),
         };
-        let DataType::List(item) = batch.return_type() else { return Ok(values) };
+        let DataType::List(item) = batch.return_type() else {
+            return Ok(values);
+        };
         let kept: UInt64Array = (0..values.len() as u64)
-            .filter(|at| valid.get(*at as usize / self.at.len().max(1)).copied().unwrap_or(false))
+            .filter(|at| {
+                valid
+                    .get(*at as usize / self.at.len().max(1))
+                    .copied()
+                    .unwrap_or(false)
+            })
             .map(Some)
             .collect();
         let values = take(&values, &kept, None)?;
         let lengths = valid.iter().map(|v| if *v { self.at.len() } else { 0 });
         let offsets = OffsetBuffer::from_lengths(lengths);
         let values = crate::types::relabel(&values, item.data_type())?;
-        Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, Some(valid.into()))?))
+        Ok(Arc::new(ListArray::try_new(
+            Arc::clone(item),
+            offsets,
+            values,
+            Some(valid.into()),
+        )?))
     }
 }
 
@@ -218,7 +310,8 @@ impl PreparedKernel for Mode {
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
         let lists = batch.lists(0)?;
-        let converter = RowConverter::new(vec![SortField::new(lists.values().data_type().clone())])?;
+        let converter =
+            RowConverter::new(vec![SortField::new(lists.values().data_type().clone())])?;
         let rows = converter.convert_columns(std::slice::from_ref(lists.values()))?;
         let mut picks: Vec<Option<u64>> = vec![];
         for row in 0..batch.len() {
@@ -229,7 +322,9 @@ impl PreparedKernel for Mode {
             for at in start..end {
                 counts.entry(rows.row(at)).or_insert((0, at)).0 += 1;
             }
-            let best = counts.into_values().max_by_key(|(count, at)| (*count, std::cmp::Reverse(*at)));
+            let best = counts
+                .into_values()
+                .max_by_key(|(count, at)| (*count, std::cmp::Reverse(*at)));
             picks.push(best.map(|(_, at)| at as u64));
         }
         Ok(take(lists.values(), &UInt64Array::from(picks), None)?)

@@ -27,7 +27,9 @@ pub(super) struct Running<const N: usize, const A: usize> {
 
 impl<const N: usize, const A: usize> fmt::Debug for Running<N, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("result", &self.result).finish()
+        f.debug_struct("Running")
+            .field("result", &self.result)
+            .finish()
     }
 }
 
@@ -37,11 +39,16 @@ impl<const N: usize, const A: usize> AggregateKernel for Running<N, A> {
     }
 
     fn state(&self) -> Vec<Field> {
-        (0..N).map(|i| Field::new(format!("s{i}"), DataType::Float64, false)).collect()
+        (0..N)
+            .map(|i| Field::new(format!("s{i}"), DataType::Float64, false))
+            .collect()
     }
 
     fn groups(&self) -> Box<dyn GroupsAccumulator> {
-        Box::new(Groups { kernel: *self, states: vec![] })
+        Box::new(Groups {
+            kernel: *self,
+            states: vec![],
+        })
     }
 }
 
@@ -51,10 +58,15 @@ struct Groups<const N: usize, const A: usize> {
 }
 
 fn doubles<const K: usize>(values: &[ArrayRef]) -> Result<[Float64Array; K]> {
-    let columns: Vec<Float64Array> =
-        values.iter().filter_map(|v| v.as_primitive_opt::<Float64Type>().cloned()).collect();
+    let columns: Vec<Float64Array> = values
+        .iter()
+        .filter_map(|v| v.as_primitive_opt::<Float64Type>().cloned())
+        .collect();
     columns.try_into().map_err(|found: Vec<Float64Array>| {
-        datafusion::common::internal_datafusion_err!("{K} DOUBLE columns are needed, not {}", found.len())
+        datafusion::common::internal_datafusion_err!(
+            "{K} DOUBLE columns are needed, not {}",
+            found.len()
+        )
     })
 }
 
@@ -74,7 +86,10 @@ impl<const N: usize, const A: usize> GroupsAccumulator for Groups<N, A> {
                 continue;
             }
             if let Some(state) = self.states.get_mut(*group) {
-                (self.kernel.update)(state, std::array::from_fn(|i| columns.get(i).map_or(0.0, |c| c.value(row))));
+                (self.kernel.update)(
+                    state,
+                    std::array::from_fn(|i| columns.get(i).map_or(0.0, |c| c.value(row))),
+                );
             }
         }
         Ok(())
@@ -82,18 +97,34 @@ impl<const N: usize, const A: usize> GroupsAccumulator for Groups<N, A> {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let states = emit_to.take_needed(&mut self.states);
-        Ok(Arc::new(states.iter().map(self.kernel.finish).collect::<Float64Array>()))
+        Ok(Arc::new(
+            states
+                .iter()
+                .map(self.kernel.finish)
+                .collect::<Float64Array>(),
+        ))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let states = emit_to.take_needed(&mut self.states);
         let column = |i: usize| -> ArrayRef {
-            Arc::new(states.iter().filter_map(|s| s.get(i).copied()).map(Some).collect::<Float64Array>())
+            Arc::new(
+                states
+                    .iter()
+                    .filter_map(|s| s.get(i).copied())
+                    .map(Some)
+                    .collect::<Float64Array>(),
+            )
         };
         Ok((0..N).map(column).collect())
     }
 
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total: usize) -> Result<()> {
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total: usize,
+    ) -> Result<()> {
         self.states.resize(total.max(self.states.len()), [0.0; N]);
         let columns: [Float64Array; N] = doubles(values)?;
         for (row, group) in group_indices.iter().enumerate() {
@@ -105,9 +136,16 @@ impl<const N: usize, const A: usize> GroupsAccumulator for Groups<N, A> {
         Ok(())
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         let rows = values.first().map_or(0, |v| v.len());
-        let mut one = Groups { kernel: self.kernel, states: vec![] };
+        let mut one = Groups {
+            kernel: self.kernel,
+            states: vec![],
+        };
         let groups: Vec<usize> = (0..rows).collect();
         one.update_batch(values, &groups, filter, rows)?;
         one.state(EmitTo::All)
