@@ -1,7 +1,10 @@
 //! Questions about plans: schema, tree string, explain and the like.
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
-use millstream_spark::error::SparkError;
+use millstream_spark::{
+    error::SparkError,
+    session::{same_semantics, semantic_hash},
+};
 use spark_connect_proto::{
     Plan, Relation, StorageLevel,
     analyze_plan_request::Analyze,
@@ -13,7 +16,7 @@ use spark_connect_proto::{
     relation::RelType,
 };
 
-use crate::{adapter, error, sessions::Session};
+use crate::{error, sessions::Session};
 
 /// The version of Spark whose client protocol this server speaks.
 pub const SPARK_VERSION: &str = "4.2.0";
@@ -67,13 +70,13 @@ pub async fn answer(session: &Arc<Session>, question: Analyze) -> Result<Answer,
             let target = spark.resolve(&root(of.target_plan)?).await?;
             let other = spark.resolve(&root(of.other_plan)?).await?;
             Answer::SameSemantics(SameSemantics {
-                result: adapter::same_semantics(&target, &other),
+                result: same_semantics(&target, &other),
             })
         }
         Analyze::SemanticHash(of) => {
             let resolved = spark.resolve(&root(of.plan)?).await?;
             Answer::SemanticHash(SemanticHash {
-                result: adapter::semantic_hash(&resolved),
+                result: semantic_hash(&resolved),
             })
         }
         Analyze::Persist(_) => {

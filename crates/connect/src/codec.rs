@@ -21,6 +21,9 @@ use crate::error;
 /// Message levels that a request may nest: about 2000 chained DataFrame calls.
 pub const NESTING_MAX: usize = 4096;
 
+/// Groups within groups that a request may have.
+const GROUPS_MAX: usize = 100_000;
+
 /// Stack of every thread that decodes, resolves or drops a plan, in bytes. Only pages that are touched cost memory.
 pub const THREAD_STACK_BYTES: usize = 512 << 20;
 
@@ -86,22 +89,24 @@ pub fn decode_bounded<M: Message + Default>(bytes: bytes::Bytes) -> Result<M, Sp
 /// Whether `bytes`, read as a protobuf message, may nest deeper than `limit` levels.
 ///
 /// The wire format does not tell a string from a message, so whatever reads as a message counts as one. That errs
-/// to the deep side, by a few levels: text does not read as thousands of nested, well-formed messages.
+/// to the deep side, by a few levels: text does not read as thousands of nested, well-formed messages. Groups, which
+/// no message of the protocol has, are skipped by the decoder; it recurses into groups within groups only, on small
+/// frames, and text does read as those, hence a limit of their own.
 pub fn nests_deeper(bytes: &[u8], limit: usize) -> bool {
     let mut pending = vec![(bytes, 1_usize)];
     while let Some((mut message, depth)) = pending.pop() {
         if depth > limit {
             return true;
         }
-        let mut groups = 0;
+        let mut groups = 0_usize;
         while let Some(field) = next_field(&mut message) {
             match field {
-                Field::Nested(inner) => pending.push((inner, depth + groups + 1)),
+                Field::Nested(inner) if groups == 0 => pending.push((inner, depth + 1)),
                 Field::GroupStart => groups += 1,
                 Field::GroupEnd => groups = groups.saturating_sub(1),
-                Field::Scalar => {}
+                Field::Nested(_) | Field::Scalar => {}
             }
-            if depth + groups > limit {
+            if groups > GROUPS_MAX {
                 return true;
             }
         }
@@ -230,9 +235,17 @@ mod tests {
     }
 
     #[test]
-    fn unclosed_groups_count_as_nesting() {
-        assert!(nests_deeper(&vec![0x0b; 5000], 4096));
-        assert!(!nests_deeper(&[0x0b, 0x0c].repeat(5000), 4096));
+    fn groups_are_skipped_as_deep_as_they_are_let_through() {
+        let groups = |depth: usize| {
+            let mut bytes = vec![0x5b; depth];
+            bytes.resize(2 * depth, 0x5c);
+            bytes::Bytes::from(bytes)
+        };
+        assert!(nests_deeper(&groups(GROUPS_MAX + 1), NESTING_MAX));
+        on_server_thread(move || {
+            let plan: Plan = decode_bounded(groups(GROUPS_MAX)).unwrap();
+            assert_eq!(plan, Plan::default());
+        });
     }
 
     #[test]
@@ -244,6 +257,7 @@ mod tests {
             *byte = (index * 2654435761 >> 7) as u8;
         }
         assert!(!nests_deeper(text.as_bytes(), 200));
+        assert!(!nests_deeper("c".repeat(50_000).as_bytes(), 200));
         assert!(!nests_deeper(&binary, 200));
     }
 }

@@ -21,7 +21,6 @@
 //!
 //! Nothing here survives the process, and nothing needs to: what a streaming query must remember is in its checkpoint.
 //! A client whose server was restarted is told so by its session's server-side id.
-pub mod adapter;
 pub mod analyze;
 pub mod arrow_batches;
 pub mod artifacts;

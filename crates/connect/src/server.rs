@@ -5,8 +5,8 @@
 //! and stops queries, then gives connections [`GOODBYE`] to take their last answers with them.
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::adapter::Environment;
 use millstream_engine::time::{ClockRef, SystemClock};
+use millstream_spark::session::Environment;
 use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{self, server::TcpIncoming};

@@ -17,9 +17,11 @@ use std::{
 };
 
 use millstream_engine::time::ClockRef;
-use millstream_spark::error::SparkError;
+use millstream_spark::{
+    error::SparkError,
+    session::{self as spark_session, Environment},
+};
 
-use crate::adapter::{self, Environment};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use uuid::Uuid;
@@ -54,7 +56,7 @@ pub struct SessionKey {
 pub struct Session {
     key: SessionKey,
     server_side_session_id: String,
-    spark: adapter::Session,
+    spark: spark_session::Session,
     executions: Executions,
     artifacts: Arc<Artifacts>,
     errors: ErrorStore,
@@ -68,7 +70,7 @@ pub struct Session {
 impl Session {
     fn new(
         key: SessionKey,
-        spark: adapter::Session,
+        spark: spark_session::Session,
         artifacts: Artifacts,
         clock: ClockRef,
     ) -> Arc<Self> {
@@ -100,7 +102,7 @@ impl Session {
     }
 
     /// Spark's side: confs, views, plans, queries.
-    pub fn spark(&self) -> &adapter::Session {
+    pub fn spark(&self) -> &spark_session::Session {
         &self.spark
     }
 
@@ -220,8 +222,11 @@ impl Sessions {
         if observed.is_some_and(|observed| !observed.is_empty()) {
             return Err(error::session_changed(&key.session_id));
         }
-        let spark =
-            adapter::Session::new(Arc::clone(&self.environment), &key.session_id, &key.user_id);
+        let spark = spark_session::Session::new(
+            Arc::clone(&self.environment),
+            &key.session_id,
+            &key.user_id,
+        );
         let session = Session::new(
             key.clone(),
             spark,
@@ -348,5 +353,131 @@ fn check_observed(session: &Session, observed: Option<&str>) -> Result<(), Spark
             Err(error::session_changed(&session.key.session_id))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_checkpoint::Faults;
+    use millstream_connectors::console::ConsoleOutput;
+    use millstream_engine::time::ManualClock;
+    use millstream_spark::streaming::StreamingEnvironment;
+    use spark_connect_proto::{
+        Read, Relation, WriteStreamOperationStart,
+        read::{DataSource, ReadType},
+        relation::RelType,
+    };
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::execution::OperationRequest;
+
+    fn sessions() -> (Sessions, ManualClock) {
+        let clock = ManualClock::new(0);
+        let streaming = StreamingEnvironment {
+            parallelism: 1,
+            clock: Arc::new(millstream_engine::time::SystemClock),
+            faults: Faults::none(),
+            console: ConsoleOutput::new(std::io::sink()),
+            temporary: std::env::temp_dir(),
+        };
+        let environment = Environment::new(Arc::default(), Handle::current(), streaming);
+        (
+            Sessions::new(Arc::new(environment), Arc::new(clock.clone())),
+            clock,
+        )
+    }
+
+    fn key() -> SessionKey {
+        SessionKey {
+            user_id: "u".to_string(),
+            session_id: Uuid::new_v4().to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_nobody_uses_is_closed_after_an_hour_and_its_id_is_told_to_be() {
+        let (sessions, clock) = sessions();
+        let (idle, used) = (key(), key());
+        sessions.get_or_create(idle.clone(), None).unwrap();
+        sessions.get_or_create(used.clone(), None).unwrap();
+        clock.advance(IDLE_TIMEOUT_MS - 1);
+        sessions.maintain().await;
+        sessions.get(&used, None).unwrap();
+        clock.advance(1);
+        sessions.maintain().await;
+        let closed = sessions.get_or_create(idle, None).unwrap_err();
+        assert_eq!(closed.class, "INVALID_HANDLE.SESSION_CLOSED");
+        assert!(sessions.get(&used, None).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_session_with_a_running_operation_does_not_expire() {
+        let (sessions, clock) = sessions();
+        let key = key();
+        let session = sessions.get_or_create(key.clone(), None).unwrap();
+        let operation = OperationRequest {
+            operation_id: "op".to_string(),
+            tags: vec![],
+            reattachable: true,
+            plan_hash: 0,
+        };
+        let execution = session
+            .executions()
+            .register(operation, session.response_ids("op"))
+            .unwrap()
+            .unwrap();
+        let limits = crate::execution::StreamLimits::NONE;
+        let _attached = execution.attach(None, limits).unwrap();
+        clock.advance(IDLE_TIMEOUT_MS);
+        sessions.maintain().await;
+        assert!(sessions.get(&key, None).is_ok());
+        execution.finish(Ok(()));
+        clock.advance(IDLE_TIMEOUT_MS);
+        sessions.maintain().await;
+        assert!(sessions.get(&key, None).is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_session_with_a_running_query_does_not_expire_and_takes_it_along_when_released() {
+        let (sessions, clock) = sessions();
+        let key = key();
+        let session = sessions.get_or_create(key.clone(), None).unwrap();
+        let source = DataSource {
+            format: Some("rate".to_string()),
+            ..Default::default()
+        };
+        let read = Read {
+            is_streaming: true,
+            read_type: Some(ReadType::DataSource(source)),
+        };
+        let input = Relation {
+            rel_type: Some(RelType::Read(read)),
+            ..Default::default()
+        };
+        let start = WriteStreamOperationStart {
+            input: Some(input),
+            format: "noop".to_string(),
+            ..Default::default()
+        };
+        let query = session.spark().start_query(&start).await.unwrap();
+        clock.advance(IDLE_TIMEOUT_MS);
+        sessions.maintain().await;
+        assert!(sessions.get(&key, None).is_ok());
+        sessions.release(&key, false).await.unwrap();
+        assert!(!query.is_active());
+        assert!(session.closed().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn only_the_newest_closed_sessions_are_remembered() {
+        let (sessions, _) = sessions();
+        let first = key();
+        sessions.get_or_create(first.clone(), None).unwrap();
+        sessions.release(&first, false).await;
+        for _ in 0..TOMBSTONES_MAX {
+            sessions.lock().bury(key());
+        }
+        assert!(sessions.get_or_create(first, None).is_ok());
     }
 }

@@ -23,6 +23,10 @@ class Errors(ServerTest):
 
     def test_an_error_while_rows_are_read_ends_the_result(self):
         action = lambda: self.spark.sql("select 1 / (id - id) from range(3)").collect()
+        self.refused(ArithmeticException, "DIVIDE_BY_ZERO", action)
+
+    def test_the_place_in_the_sql_text_is_told(self):
+        action = lambda: self.spark.sql("select 1 / (id - id) from range(3)").collect()
         error = self.refused(ArithmeticException, "DIVIDE_BY_ZERO", action)
         self.assertEqual(error.getQueryContext()[0].fragment(), "1 / (id - id)")
 
@@ -38,7 +42,7 @@ class Errors(ServerTest):
         with self.assertRaises(PySparkException) as raised:
             self.spark.range(1).select(udf(lambda x: x)("id")).collect()
         self.assertIn("UNSUPPORTED", str(raised.exception))
-        self.assertIn("Python", str(raised.exception))
+        self.assertIn("user-defined function", str(raised.exception))
 
 
 class Plans(RawTest):

@@ -1,11 +1,14 @@
 //! Commands: streaming goes to the modules beside this one, all else to Spark's side of the session.
 use std::sync::Arc;
 
-use millstream_spark::error::SparkError;
+use millstream_spark::{error::SparkError, session::CommandOutput};
 use spark_connect_proto::{
     Command, GetResourcesCommandResult, MlCommand, MlCommandResult,
-    StreamingQueryListenerBusCommand, command::CommandType, execute_plan_response::ResponseType,
-    ml_command, streaming_query_listener_bus_command::Command as ListenerBusCommand,
+    StreamingQueryListenerBusCommand,
+    command::CommandType,
+    execute_plan_response::{ResponseType, SqlCommandResult},
+    ml_command,
+    streaming_query_listener_bus_command::Command as ListenerBusCommand,
 };
 
 use super::{listener_bus, manager, streaming_query};
@@ -47,7 +50,7 @@ pub(super) async fn execute(
                 .respond(ResponseType::GetResourcesCommandResult(none))
                 .await
         }
-        _ => Err(SparkError::unsupported("this command")),
+        _ => spark(session, execution, command).await,
     }
 }
 
@@ -68,6 +71,24 @@ async fn listen(
             "spark.connect.StreamingQueryListenerBusCommand",
             "command",
         )),
+    }
+}
+
+async fn spark(
+    session: &Arc<Session>,
+    execution: &Execution,
+    command: &Command,
+) -> Result<(), SparkError> {
+    match session.spark().command(command).await? {
+        CommandOutput::Done => Ok(()),
+        CommandOutput::Relation(relation) => {
+            let result = SqlCommandResult {
+                relation: Some(*relation),
+            };
+            execution
+                .respond(ResponseType::SqlCommandResult(result))
+                .await
+        }
     }
 }
 

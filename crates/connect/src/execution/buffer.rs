@@ -237,6 +237,8 @@ impl ResponseBuffer {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn response(id: &str) -> ExecutePlanResponse {
@@ -338,5 +340,71 @@ mod tests {
         buffer.release_until("a");
         assert!(matches!(buffer.next(reader), Next::Released { index: 0 }));
         assert!(buffer.unsent_bytes() > 0);
+    }
+
+    /// What happens to a client and its operation.
+    #[derive(Debug, Clone)]
+    enum Event {
+        Produced(u8),
+        /// The client reads this many responses.
+        Read(u8),
+        /// The client releases what it has read, but for this many.
+        Released(u8),
+        /// The connection breaks; up to this many of the responses read last never arrived.
+        Cut(u8),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            (1..6_u8).prop_map(Event::Produced),
+            (0..8_u8).prop_map(Event::Read),
+            (0..4_u8).prop_map(Event::Released),
+            (0..3_u8).prop_map(Event::Cut),
+        ]
+    }
+
+    proptest! {
+        /// However often its connection breaks, a client that releases only what it has gets every response once.
+        #[test]
+        fn a_client_gets_every_response_once(events in prop::collection::vec(event(), 0..60)) {
+            let mut buffer = ResponseBuffer::new(1 << 20);
+            let mut reader = buffer.attach(None).unwrap();
+            let (mut produced, mut released) = (0_usize, 0_usize);
+            let mut got: Vec<String> = vec![];
+            for event in events.into_iter().chain([Event::Cut(0), Event::Read(u8::MAX)]) {
+                match event {
+                    Event::Produced(count) => for _ in 0..count {
+                        buffer.push(response(&produced.to_string()));
+                        produced += 1;
+                    },
+                    Event::Read(count) => for _ in 0..count {
+                        match buffer.next(reader) {
+                            Next::Response(response) => got.push(response.response_id),
+                            other => {
+                                prop_assert!(matches!(other, Next::Pending));
+                                break;
+                            }
+                        }
+                    },
+                    Event::Released(keep) => {
+                        if let Some(last) = got.len().checked_sub(1 + usize::from(keep)) {
+                            buffer.release_until(&got[last]);
+                            released = released.max(last + 1);
+                        }
+                    }
+                    Event::Cut(lost) => {
+                        let kept = got.len().saturating_sub(usize::from(lost)).max(released);
+                        got.truncate(kept);
+                        reader = buffer.attach(got.last().map(String::as_str)).unwrap();
+                    }
+                }
+            }
+            while let Next::Response(response) = buffer.next(reader) {
+                got.push(response.response_id);
+            }
+            let all: Vec<_> = (0..produced).map(|number| number.to_string()).collect();
+            prop_assert_eq!(got, all);
+            prop_assert_eq!(buffer.unsent_bytes(), 0);
+        }
     }
 }

@@ -2,7 +2,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use millstream_checkpoint::Faults;
-use millstream_connect::adapter::Environment;
+use millstream_connectors::console::ConsoleOutput;
+use millstream_engine::time::SystemClock;
+use millstream_spark::{session::Environment, streaming::StreamingEnvironment};
 use tokio::runtime::{Handle, Runtime};
 
 use super::{CliError, args::EngineArguments, defaults, master, runtimes::Runtimes};
@@ -36,8 +38,15 @@ impl Engine {
         let faults = faults()?;
         let runtimes = Runtimes::start(threads)?;
         let conf = Arc::new(conf);
-        let environment = Environment::new(Arc::clone(&conf), runtimes.plans.handle().clone());
-        let _ = faults;
+        let streaming = StreamingEnvironment {
+            parallelism: threads,
+            clock: Arc::new(SystemClock),
+            faults,
+            console: ConsoleOutput::default(),
+            temporary: std::env::temp_dir(),
+        };
+        let plans = runtimes.plans.handle().clone();
+        let environment = Environment::new(Arc::clone(&conf), plans, streaming);
         Ok(Self {
             runtimes,
             environment: Arc::new(environment),
