@@ -360,10 +360,12 @@ fn interval_days(batch: &Batch<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// A calendar interval may have more hours than a TINYINT holds; Spark cuts off the high bits too.
+/// A calendar interval may have more hours than a day has; those beyond whole days are meant.
 fn interval_hours(batch: &Batch<'_>) -> Result<ArrayRef> {
     interval_parts(batch, |rows, parts| {
-        rows.numbers::<Int8Type>(|row| Ok(Some((parts(row).2 / (3600 * MICROS_PER_SECOND)) as i8)))
+        rows.numbers::<Int8Type>(|row| {
+            Ok(i8::try_from(parts(row).2 / (3600 * MICROS_PER_SECOND) % 24).ok())
+        })
     })
 }
 

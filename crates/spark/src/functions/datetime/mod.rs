@@ -7,7 +7,7 @@
 //!
 //! | module | functions |
 //! |---|---|
-//! | `read` | `to_timestamp`, `to_date`, `unix_timestamp`, `date`, … |
+//! | `read` | `to_timestamp`, `to_date`, `unix_timestamp`, … |
 //! | `print` | `date_format`, `from_unixtime`, `dayname`, `monthname` |
 //! | `epoch` | `timestamp_seconds`, `unix_millis`, `unix_date`, … |
 //! | `field` | `year` … `second`, `extract`, `date_part` |
@@ -17,7 +17,8 @@
 //! | `unit` | `timestampadd`, `timestampdiff` |
 //! | `zone` | `from_utc_timestamp`, `to_utc_timestamp`, `convert_timezone` |
 //!
-//! The clock (`current_timestamp`, `localtimestamp`, …) is a fact of the session and belongs to `session_facts`.
+//! The clock (`current_timestamp`, `localtimestamp`, …) is a fact of the session and belongs to `session_facts`, and `date(x)`,
+//! `timestamp(x)` to `casts`.
 mod epoch;
 mod field;
 mod make;

@@ -105,18 +105,6 @@ pub(super) fn register(registry: &mut Registry) {
         pattern,
         unix_timestamp,
     ));
-
-    for (name, to) in [("date", DataType::Date32), ("timestamp", timestamp())] {
-        registry.add(Function::rewrite(name, [Accepts::Any], move |call| {
-            let mut mode = CastMode::implicit(&call.context.eval);
-            mode.place.clone_from(&call.place);
-            let value = call.arg(0)?.clone();
-            let column = value.column_name().to_string();
-            let mut typed = cast(value, &to, mode)?;
-            typed.output_name = Some(column);
-            Ok(typed)
-        }));
-    }
 }
 
 fn read(
