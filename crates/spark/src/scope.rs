@@ -243,6 +243,10 @@ pub fn resolve_name<'a>(
     }
     let fields = parts.get(taken..).unwrap_or_default();
     let mut value = first.reference();
+    // A column goes by the name it was asked for.
+    if let Some(written) = parts.get(taken - 1) {
+        value.name.clone_from(written);
+    }
     for field in fields {
         value = extract_field(value, field, names)?;
         value.output_name = Some(field.clone());
@@ -373,7 +377,11 @@ fn suggestions(parts: &[String], attributes: &[&Attribute]) -> Option<String> {
         .collect();
     let mut ranked: Vec<(usize, String)> = shown
         .into_iter()
-        .map(|name| (levenshtein(&name.join("."), &wanted), quoted_name(&name)))
+        .map(|name| {
+            // Spark compares the quoted name with the bare one.
+            let quoted = quoted_name(&name);
+            (levenshtein(&quoted, &wanted), quoted)
+        })
         .collect();
     ranked.sort();
     ranked.dedup();

@@ -187,8 +187,12 @@ pub(super) async fn exists(location: &Location) -> Result<bool, ConnectorError> 
     match &location.fs {
         FileSystem::Local => {
             let path = location.path.clone();
-            blocking(move || std::fs::exists(&path).map_err(ConnectorError::io("look at", path)))
-                .await
+            blocking(move || match std::fs::exists(&path) {
+                // Something below a file: it is not there.
+                Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(false),
+                found => found.map_err(ConnectorError::io("look at", path)),
+            })
+            .await
         }
         FileSystem::Object { store, .. } => {
             use futures::StreamExt;

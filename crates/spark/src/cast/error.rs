@@ -22,13 +22,13 @@ pub(super) fn no_such_cast(
         ("srcType", src.as_str()),
         ("targetType", target.as_str()),
     ];
-    if mode == EvalMode::Ansi {
+    if mode != EvalMode::Legacy {
         if let Some(functions) = instead(from, to) {
             let mut all = base.to_vec();
             all.push(("functionNames", functions));
             return SparkError::analysis("DATATYPE_MISMATCH.CAST_WITH_FUNC_SUGGESTION", &all);
         }
-        if can_cast(from, to, EvalMode::Legacy) {
+        if mode == EvalMode::Ansi && can_cast(from, to, EvalMode::Legacy) {
             let mut all = base.to_vec();
             all.extend([("config", ANSI), ("configVal", "'false'")]);
             return SparkError::analysis("DATATYPE_MISMATCH.CAST_WITH_CONF_SUGGESTION", &all);
@@ -39,7 +39,7 @@ pub(super) fn no_such_cast(
 
 fn instead(from: &DataType, to: &DataType) -> Option<&'static str> {
     match (from, to) {
-        (f, DataType::Date32) if types::is_integral(f) => Some("`DATE_FROM_UNIX_DATE`"),
+        (f, DataType::Date32) if types::is_numeric(f) => Some("`DATE_FROM_UNIX_DATE`"),
         (DataType::Date32, t) if types::is_numeric(t) => Some("`UNIX_DATE`"),
         _ => None,
     }
@@ -92,5 +92,22 @@ pub(crate) fn decimal_out_of_range(value: &str, precision: u8, scale: i8) -> Spa
             ("scale", &scale.to_string()),
             ("config", ANSI),
         ],
+    )
+}
+
+/// Text that is no interval. Spark's own parser of intervals raises this, in any mode but TRY_CAST.
+pub(super) fn invalid_interval(text: &str, to: &DataType) -> SparkError {
+    let (kind, format, name) = if *to == types::YEAR_MONTH {
+        ("year-month", "`[+|-]y-m`, `INTERVAL [+|-]'[+|-]y-m' YEAR TO MONTH`", "interval year to month")
+    } else {
+        (
+            "day-time",
+            "`[+|-]d h:m:s.n`, `INTERVAL [+|-]'[+|-]d h:m:s.n' DAY TO SECOND`",
+            "interval day to second",
+        )
+    };
+    SparkError::illegal_argument(
+        "INVALID_INTERVAL_FORMAT.UNMATCHED_FORMAT_STRING_WITH_NOTICE",
+        &[("input", text), ("intervalStr", kind), ("supportedFormat", format), ("typeName", name)],
     )
 }

@@ -103,6 +103,9 @@ fn parsed<T>(
         .map(|value| match value {
             None => Ok(None),
             Some(t) => match parse(t) {
+                None if eval != EvalMode::Try && crate::types::is_ansi_interval(to) => {
+                    Err(error::invalid_interval(t, to))
+                }
                 None if eval == EvalMode::Ansi => Err(error::invalid_input(t, &DataType::Utf8, to)),
                 found => Ok(found),
             },

@@ -92,7 +92,11 @@ pub fn cast(value: TypedExpr, to: &DataType, mode: CastMode) -> Result<TypedExpr
     } else {
         "CAST"
     };
-    let name = format!("{word}({} AS {})", value.name, sql_name(to));
+    // Spark does not print casts to types with parts.
+    let name = match to {
+        DataType::List(_) | DataType::Map(_, _) | DataType::Struct(_) => value.name.clone(),
+        _ => format!("{word}({} AS {})", value.name, sql_name(to)),
+    };
     if value.data_type == *to {
         return Ok(value.named(name));
     }

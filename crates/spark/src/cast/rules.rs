@@ -1,5 +1,5 @@
 //! Which casts there are, and which of them may give NULL.
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 
 use super::EvalMode;
 use crate::types::{
@@ -16,35 +16,31 @@ pub fn can_cast(from: &DataType, to: &DataType, mode: EvalMode) -> bool {
     match (from, to) {
         (DataType::Null, _) | (_, DataType::Utf8) => true,
         (DataType::List(a), DataType::List(b)) => {
-            fits(
-                a.is_nullable() || may_null(a.data_type(), b.data_type(), mode),
-                b.is_nullable(),
-            ) && can_cast(a.data_type(), b.data_type(), mode)
+            part_fits(a, b, mode) && can_cast(a.data_type(), b.data_type(), mode)
         }
         (DataType::Map(_, _), DataType::Map(_, _)) => match (map_fields(from), map_fields(to)) {
             (Some((ka, va)), Some((kb, vb))) => {
                 can_cast(ka.data_type(), kb.data_type(), mode)
-                    && !may_null(ka.data_type(), kb.data_type(), mode)
+                    && (mode == EvalMode::Ansi || !may_null(ka.data_type(), kb.data_type(), mode))
                     && can_cast(va.data_type(), vb.data_type(), mode)
-                    && fits(
-                        va.is_nullable() || may_null(va.data_type(), vb.data_type(), mode),
-                        vb.is_nullable(),
-                    )
+                    && part_fits(va, vb, mode)
             }
             _ => false,
         },
         (DataType::Struct(a), DataType::Struct(b)) => {
             a.len() == b.len()
                 && a.iter().zip(b).all(|(x, y)| {
-                    can_cast(x.data_type(), y.data_type(), mode)
-                        && fits(
-                            x.is_nullable() || may_null(x.data_type(), y.data_type(), mode),
-                            y.is_nullable(),
-                        )
+                    can_cast(x.data_type(), y.data_type(), mode) && part_fits(x, y, mode)
                 })
         }
         _ => can_cast_atomic(from, to, mode),
     }
+}
+
+/// Under ANSI rules a part that cannot be converted is an error, not a NULL.
+fn part_fits(from: &Field, to: &Field, mode: EvalMode) -> bool {
+    let forced = mode != EvalMode::Ansi && may_null(from.data_type(), to.data_type(), mode);
+    fits(from.is_nullable() || forced, to.is_nullable())
 }
 
 fn fits(may_be_null: bool, takes_null: bool) -> bool {

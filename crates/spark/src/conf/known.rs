@@ -1,6 +1,6 @@
 //! The keys this engine knows, with Spark's defaults.
 use super::ConfType;
-use crate::error::Result;
+use crate::error::{Result, SparkError};
 
 /// A key, its default and what values it takes.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +18,19 @@ pub struct KnownConf {
 impl KnownConf {
     /// Refuses a value of the wrong type.
     pub fn check(&self, value: &str) -> Result<()> {
-        self.conf_type.check(self.key, value)
+        self.conf_type.check(self.key, value)?;
+        let not_positive = value.trim().parse::<i64>().is_ok_and(|n| n <= 0);
+        if self.key == "spark.sql.shuffle.partitions" && not_positive {
+            return Err(SparkError::illegal_argument(
+                "INVALID_CONF_VALUE.REQUIREMENT",
+                &[
+                    ("confName", self.key),
+                    ("confValue", value),
+                    ("confRequirement", &format!("The value of {} must be positive", self.key)),
+                ],
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -759,7 +771,7 @@ pub static KNOWN: &[KnownConf] = &[
         Some("true"),
         Boolean,
     ),
-    session("spark.sql.streaming.stopTimeout", Some("0"), Duration),
+    session("spark.sql.streaming.stopTimeout", Some("0ms"), Duration),
     fixed("spark.sql.streaming.streamingQueryListeners", None, Text),
     session(
         "spark.sql.streaming.transformWithState.stateSchemaVersion",

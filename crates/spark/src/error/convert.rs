@@ -31,6 +31,9 @@ fn worded(error: &DataFusionError) -> SparkError {
             Exception::Spark,
             format!("[UNABLE_TO_ACQUIRE_MEMORY] {message} SQLSTATE: 53200"),
         ),
+        DataFusionError::Execution(message) if message.contains("Scalar subquery returned more than one row") => {
+            SparkError::new(Exception::Spark, "SCALAR_SUBQUERY_TOO_MANY_ROWS", &[])
+        }
         DataFusionError::NotImplemented(message) => SparkError::unsupported(message),
         other => SparkError::internal(other.strip_backtrace()),
     }
@@ -42,6 +45,9 @@ pub(crate) fn find(error: &(dyn std::error::Error + 'static)) -> Option<SparkErr
     while let Some(e) = current {
         if let Some(found) = e.downcast_ref::<SparkError>() {
             return Some(found.clone());
+        }
+        if let Some(found) = crate::streaming::failure::of_layer(e) {
+            return Some(found);
         }
         // `source()` of these skips the error inside.
         if let Some(DataFusionError::External(inner)) = e.downcast_ref::<DataFusionError>() {

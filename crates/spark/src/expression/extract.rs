@@ -36,20 +36,20 @@ pub(crate) fn by_name(value: TypedExpr, field: &str, names: NameMatch) -> Result
                 let index = find_field(fields, field, names)?;
                 array_struct_field(value.clone(), index)
             }
-            _ => Err(cannot_extract(&value, field)),
+            _ => Err(cannot_extract(&value)),
         },
         DataType::Map(_, _) => {
             let key = TypedExpr::string(field);
             map_value(value, key, &FunctionContext::default_for_extraction())
         }
-        _ => Err(cannot_extract(&value, field)),
+        _ => Err(cannot_extract(&value)),
     }
 }
 
-fn cannot_extract(value: &TypedExpr, field: &str) -> SparkError {
+fn cannot_extract(value: &TypedExpr) -> SparkError {
     SparkError::analysis(
         "INVALID_EXTRACT_BASE_FIELD_TYPE",
-        &[("base", &value.sql()), ("other", &value.type_sql()), ("extraction", &quoted(field))],
+        &[("base", &value.sql()), ("other", &value.type_sql())],
     )
 }
 

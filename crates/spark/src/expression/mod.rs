@@ -18,7 +18,7 @@ mod time_window;
 use std::cell::{Cell, RefCell};
 
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, expr::Sort};
 use spark_connect_proto::{
     Expression, ExpressionCommon,
     expression::{Cast, ExprType, UnresolvedAttribute, UnresolvedFunction, cast},
@@ -62,6 +62,10 @@ pub(crate) struct Expressions<'a> {
     windows: RefCell<Vec<TimeWindow>>,
     nested: RefCell<Option<Generator>>,
     in_aggregate: Cell<bool>,
+    /// Whether the call being resolved stands before OVER.
+    windowed: Cell<bool>,
+    /// Whether DataFusion evaluates subqueries here: only filters and joins do.
+    is_predicate: bool,
 }
 
 impl<'a> Expressions<'a> {
@@ -76,12 +80,20 @@ impl<'a> Expressions<'a> {
             windows: RefCell::default(),
             nested: RefCell::default(),
             in_aggregate: Cell::new(false),
+            windowed: Cell::new(false),
+            is_predicate: false,
         }
     }
 
     /// Names that the inputs do not have are looked for here; inside aggregate functions, here first.
     pub(crate) fn with_below(mut self, below: Option<&'a Resolved>) -> Self {
         self.below = below;
+        self
+    }
+
+    /// The expressions are conditions of a filter.
+    pub(crate) fn as_predicate(mut self) -> Self {
+        self.is_predicate = true;
         self
     }
 
@@ -289,19 +301,10 @@ impl<'a> Expressions<'a> {
         {
             return Ok(found);
         }
-        let mut node = None;
-        for input in self.inputs.iter().copied().chain(self.below) {
-            node = node.or_else(|| find_node(&input.lineage, plan_id));
-        }
-        // The DataFrame is here but has no such column: the name is wrong, not the DataFrame.
-        if let Some(node) = node
-            && resolve_name(parts, node.output.iter(), self.names())?.is_none()
-        {
-            return Err(unresolved_column(parts, node.output.iter()));
-        }
+        let name: Vec<String> = parts.iter().map(|p| crate::types::quote_if_needed(p)).collect();
         Err(SparkError::analysis(
             "CANNOT_RESOLVE_DATAFRAME_COLUMN",
-            &[("name", &crate::error::quoted_name(parts))],
+            &[("name", &quoted(name.join(".")))],
         ))
     }
 
@@ -374,6 +377,7 @@ impl<'a> Expressions<'a> {
         }
         let is_aggregate = definition.is_some_and(crate::functions::Function::is_aggregate);
         let was_in_aggregate = self.in_aggregate.replace(self.in_aggregate.get() || is_aggregate);
+        let windowed = self.windowed.take();
         let arguments = self.arguments(&lower, &function.arguments);
         self.in_aggregate.set(was_in_aggregate);
         let (args, lambdas) = arguments?;
@@ -381,6 +385,7 @@ impl<'a> Expressions<'a> {
         let mut call = Call::new(&lower, args, &self.planner.context);
         call.lambdas = lambdas;
         call.distinct = function.is_distinct;
+        call.windowed = windowed;
         call.place = place.cloned();
         let resolved = registry.call(call);
         match (nested, resolved) {
@@ -455,14 +460,23 @@ impl<'a> Expressions<'a> {
     }
 
     /// A sort order as DataFusion has it.
-    pub(crate) fn sort_expression(&self, expression: &Expression) -> Result<datafusion::logical_expr::expr::Sort> {
+    pub(crate) fn sort_expression(&self, expression: &Expression) -> Result<Sort> {
+        Ok(self.named_sort(expression)?.0)
+    }
+
+    /// A sort order, and the text of what is sorted by.
+    pub(crate) fn named_sort(&self, expression: &Expression) -> Result<(Sort, String)> {
         use spark_connect_proto::expression::sort_order::{NullOrdering, SortDirection};
         let Some(ExprType::SortOrder(order)) = &expression.expr_type else {
             let value = self.value(expression)?;
-            return Ok(datafusion::logical_expr::expr::Sort::new(value.expr, true, true));
+            return Ok((Sort::new(value.expr, true, true), value.name));
         };
         let child = order.child.as_deref().ok_or_else(|| not_set("SortOrder", "child"))?;
-        let value = self.value(child)?;
+        let value = match self.value(child) {
+            // Two outputs of one name: the column below that both may come from.
+            Err(error) if error.is("AMBIGUOUS_REFERENCE") => self.below_value(child).ok_or(error)?,
+            value => value?,
+        };
         let ascending = order.direction() != SortDirection::Descending;
         let nulls_first = match order.null_ordering() {
             NullOrdering::SortNullsFirst => true,
@@ -470,16 +484,24 @@ impl<'a> Expressions<'a> {
             NullOrdering::SortNullsUnspecified => ascending,
         };
         if !crate::types::is_orderable(&value.data_type) {
+            let direction = if ascending { "ASC" } else { "DESC" };
+            let nulls = if nulls_first { "FIRST" } else { "LAST" };
             return Err(SparkError::analysis(
                 "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE",
                 &[
-                    ("sqlExpr", &value.sql()),
+                    ("sqlExpr", &quoted(format!("{} {direction} NULLS {nulls}", value.name))),
                     ("functionName", "`sortorder`"),
                     ("dataType", &value.type_sql()),
                 ],
             ));
         }
-        Ok(datafusion::logical_expr::expr::Sort::new(value.expr, ascending, nulls_first))
+        Ok((Sort::new(value.expr, ascending, nulls_first), value.name))
+    }
+
+    /// The value of an expression below the input, if it has one there.
+    fn below_value(&self, expression: &Expression) -> Option<TypedExpr> {
+        let below = self.below?;
+        Expressions::new(self.planner, vec![below]).value(expression).ok()
     }
 
     #[allow(clippy::type_complexity, reason = "a pair that lives for one line")]

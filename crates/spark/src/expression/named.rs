@@ -108,7 +108,8 @@ impl Expressions<'_> {
     pub(crate) fn alias(&self, alias: &Alias) -> Result<Vec<SelectItem>> {
         let inner = alias.expr.as_deref().ok_or_else(|| super::not_set("Alias", "expr"))?;
         let mut items = self.items(inner)?;
-        if items.len() > 1 {
+        let star = matches!(inner.expr_type, Some(ExprType::UnresolvedStar(_)));
+        if items.len() > 1 || star {
             return Err(SparkError::analysis(
                 "INVALID_USAGE_OF_STAR_OR_REGEX",
                 &[("elem", "'*'"), ("prettyName", "expression `alias`")],

@@ -38,6 +38,13 @@ impl Expressions<'_> {
         let function = window.window_function.as_deref().ok_or_else(|| not_set("Window", "window_function"))?;
         let call = self.windowed(function, place)?;
         let spec = self.spec(window)?;
+        if call.fixed_frame.is_some() && spec.order_by.is_empty() {
+            let name = call.name.split('(').next().unwrap_or_default();
+            return Err(SparkError::analysis(
+                "WINDOW_FUNCTION_FRAME_NOT_ORDERED",
+                &[("wf_name", name), ("wf_expr", &call.name)],
+            ));
+        }
         let (frame, frame_text) = match (&window.frame_spec, &call.fixed_frame) {
             (_, Some(fixed)) => (WindowFrame::new(Some(true)), fixed.clone()),
             (Some(frame), None) => self.frame(frame, &spec)?,
@@ -88,6 +95,7 @@ impl Expressions<'_> {
             return Err(unsupported(&value.name));
         };
         let own = query_context(expression.common.as_ref());
+        self.windowed.set(true);
         match self.function(function, own.as_ref().or(place))? {
             Resolution::Window(call) => Ok(call),
             Resolution::Generator(generator) => Err(unsupported(&generator.name)),
@@ -183,13 +191,28 @@ impl Expressions<'_> {
                 let value = self.value(value)?;
                 let text = format!("{} FOLLOWING", value.name);
                 let offset = crate::fold::fold(&value.expr)?;
+                if let Some((interval, back)) = interval_offset(&offset) {
+                    let bound = if back {
+                        WindowFrameBound::Preceding(interval)
+                    } else {
+                        WindowFrameBound::Following(interval)
+                    };
+                    return Ok((bound, text));
+                }
                 let number = offset.cast_to(&DataType::Int64).ok().and_then(|v| match v {
                     ScalarValue::Int64(v) => v,
                     _ => None,
                 });
                 let Some(number) = number else {
-                    // Interval offsets of a RANGE frame.
-                    return Ok((WindowFrameBound::Following(offset), text));
+                    return Err(SparkError::analysis(
+                        "DATATYPE_MISMATCH.SPECIFIED_WINDOW_FRAME_UNACCEPTED_TYPE",
+                        &[
+                            ("sqlExpr", &value.sql()),
+                            ("location", if lower { "lower" } else { "upper" }),
+                            ("exprType", &value.type_sql()),
+                            ("expectedType", "\"INT\""),
+                        ],
+                    ));
                 };
                 let distance = |n: u64| match units {
                     WindowFrameUnits::Range => {
@@ -208,6 +231,25 @@ impl Expressions<'_> {
             }
         }
     }
+}
+
+/// The length of an interval offset, and whether it points back.
+fn interval_offset(offset: &ScalarValue) -> Option<(ScalarValue, bool)> {
+    use arrow::datatypes::IntervalMonthDayNano;
+    const DAY_US: i64 = 86_400_000_000;
+    let (months, days, nanos, back) = match offset {
+        ScalarValue::DurationMicrosecond(Some(us)) => {
+            let abs = us.checked_abs()?;
+            (0, i32::try_from(abs / DAY_US).ok()?, abs % DAY_US * 1000, *us < 0)
+        }
+        ScalarValue::IntervalYearMonth(Some(months)) => (months.checked_abs()?, 0, 0, *months < 0),
+        ScalarValue::IntervalMonthDayNano(Some(v)) => {
+            let back = v.months < 0 || v.days < 0 || v.nanoseconds < 0;
+            (v.months.checked_abs()?, v.days.checked_abs()?, v.nanoseconds.checked_abs()?, back)
+        }
+        _ => return None,
+    };
+    Some((ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos))), back))
 }
 
 impl WindowFrameBoundExt for WindowFrameBound {

@@ -86,13 +86,16 @@ impl Expressions<'_> {
         if resolved.is_streaming {
             return Err(SparkError::analysis(
                 "INVALID_SUBQUERY_EXPRESSION.STREAMING_QUERY",
-                &[("sqlExprs", "\"subquery\"")],
+                &[],
             ));
         }
         let used = inner.outer.map(OuterScope::into_used).unwrap_or_default();
         match subquery.subquery_type() {
             SubqueryType::Scalar => self.scalar(resolved, used),
             SubqueryType::Exists => {
+                if !self.is_predicate {
+                    return self.exists_value(resolved, used);
+                }
                 let subquery = plan_of(&resolved, used)?;
                 let expr = Expr::Exists(Exists { subquery, negated: false });
                 Ok(TypedExpr::new(expr, DataType::Boolean, false, "exists()"))
@@ -102,6 +105,20 @@ impl Expressions<'_> {
                 Err(SparkError::unsupported("a table argument"))
             }
         }
+    }
+
+    /// `EXISTS` as a value: whether a row was counted.
+    fn exists_value(&self, resolved: Resolved, used: Vec<Expr>) -> Result<TypedExpr> {
+        let column = self.planner().ids.column("exists");
+        let one = datafusion::logical_expr::lit(1_i64);
+        let count = datafusion::functions_aggregate::expr_fn::count(one).alias(column.name());
+        let plan = datafusion::logical_expr::LogicalPlanBuilder::from(resolved.plan)
+            .aggregate(Vec::<Expr>::new(), [count])?
+            .build()?;
+        let subquery =
+            Subquery { subquery: Arc::new(plan), outer_ref_columns: used, spans: Spans::new() };
+        let expr = Expr::ScalarSubquery(subquery).gt(datafusion::logical_expr::lit(0_i64));
+        Ok(TypedExpr::new(expr, DataType::Boolean, false, "exists()"))
     }
 
     fn scalar(&self, resolved: Resolved, used: Vec<Expr>) -> Result<TypedExpr> {

@@ -88,6 +88,8 @@ pub struct Call<'a> {
     pub ignore_nulls: bool,
     /// `WITHIN GROUP (ORDER BY …)`.
     pub within_group: Vec<Sort>,
+    /// Whether OVER follows: aggregates of the arguments are then computed before.
+    pub windowed: bool,
     /// Where in the program.
     pub place: Option<QueryContext>,
     /// The session.
@@ -106,6 +108,7 @@ impl<'a> Call<'a> {
             filter: None,
             ignore_nulls: false,
             within_group: vec![],
+            windowed: false,
             place: None,
             context,
         }
@@ -221,7 +224,7 @@ impl<'a> Call<'a> {
     ) -> Result<TypedExpr> {
         let inner = self.args.iter().chain(&self.filter);
         for arg in inner {
-            if arg.has_aggregate() {
+            if arg.has_aggregate() && !self.windowed {
                 return Err(SparkError::analysis("NESTED_AGGREGATE_FUNCTION", &[]));
             }
         }

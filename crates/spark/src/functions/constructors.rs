@@ -165,13 +165,13 @@ impl PreparedKernel for MapKernel {
         };
         let arrays = batch.arrays()?;
         let column = |i: usize, t: &DataType| arrays.get(i).map(|a| relabel(a, t)).transpose();
+        if arrays.iter().step_by(2).any(|k| k.logical_null_count() > 0) {
+            return Err(SparkError::runtime("NULL_MAP_KEY", &[]));
+        }
         let (mut keys, mut values) = (vec![], vec![]);
         for pair in 0..arrays.len() / 2 {
             keys.extend(column(pair * 2, key.data_type())?);
             values.extend(column(pair * 2 + 1, value.data_type())?);
-        }
-        if keys.iter().any(|k| k.null_count() > 0) {
-            return Err(SparkError::runtime("NULL_MAP_KEY", &[]));
         }
         let (picks, lengths) = self.kept(&keys, batch.len())?;
         let pick = |columns: &[ArrayRef], t: &DataType| -> Result<ArrayRef> {

@@ -45,7 +45,14 @@ pub(super) fn register(registry: &mut Registry) {
     let void = Returns::Nullable(DataType::Null);
     registry.add(Function::volatile("raise_error", [Accepts::STRING], void, raise_error));
     registry.add(Function::rewrite("zeroifnull", [Accepts::Numeric], |call| {
-        let arg = call.arg(0)?;
+        // A NULL without a type becomes an INT, as the zero is one.
+        let data_type = match call.args.first().map(|a| &a.expr) {
+            Some(datafusion::logical_expr::Expr::Literal(value, _)) if value.is_null() => {
+                DataType::Int32
+            }
+            _ => call.arg(0)?.data_type.clone(),
+        };
+        let arg = crate::cast::coerce(call.arg(0)?.clone(), &data_type, &call.context.eval)?;
         let zero = ScalarValue::new_zero(&arg.data_type)?;
         let expr = when(arg.expr.clone().is_null(), lit(zero)).otherwise(arg.expr.clone())?;
         Ok(call.result(expr, arg.data_type.clone(), false))

@@ -78,6 +78,7 @@ mod concat;
 mod constructors;
 mod csv;
 mod collection;
+mod statistics;
 mod datetime;
 mod definition;
 mod string;
@@ -138,4 +139,5 @@ fn register_families(registry: &mut Registry) {
     misc::register(registry);
     datetime::register(registry);
     collection::register(registry);
+    statistics::register(registry);
 }

@@ -28,7 +28,12 @@ pub(super) fn register(registry: &mut Registry) {
         ("percent_rank", percent_rank_udwf(), false),
         ("cume_dist", cume_dist_udwf(), false),
     ] {
-        registry.add(Function::special(name, Parameters::none(), move |call| {
+        // Ranks take the ORDER BY's expressions as arguments, and ignore them.
+        let parameters = match name {
+            "rank" | "dense_rank" | "percent_rank" => Parameters::variadic(0, Accepts::Any),
+            _ => Parameters::none(),
+        };
+        registry.add(Function::special(name, parameters, move |call| {
             let (data_type, from) =
                 if whole { (DataType::Int32, Some(DataType::UInt64)) } else { (DataType::Float64, None) };
             Ok(Resolution::Window(WindowCall {

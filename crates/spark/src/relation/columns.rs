@@ -133,16 +133,12 @@ impl Planner<'_> {
     pub(super) fn to_df(&self, node: &ToDf) -> Result<Resolved> {
         let rows = self.relation(input(&node.input, "ToDF")?)?;
         if rows.output.len() != node.column_names.len() {
-            let old: Vec<&str> = rows.output.iter().map(|a| a.name.as_str()).collect();
-            return Err(SparkError::plain(
-                crate::error::Exception::IllegalArgument,
-                format!(
-                    "requirement failed: The number of columns doesn't match.\nOld column names ({}): {}\nNew column names ({}): {}",
-                    old.len(),
-                    old.join(", "),
-                    node.column_names.len(),
-                    node.column_names.join(", ")
-                ),
+            return Err(SparkError::analysis(
+                "ASSIGNMENT_ARITY_MISMATCH",
+                &[
+                    ("numExpr", &node.column_names.len().to_string()),
+                    ("numTarget", &rows.output.len().to_string()),
+                ],
             ));
         }
         let items = rows

@@ -19,8 +19,8 @@ impl Planner<'_> {
         let condition = node.condition.as_ref().ok_or_else(|| crate::expression::not_set("Filter", "condition"))?;
         let (value, windows) = {
             let below = rows.below.clone();
-            let scope = Expressions::new(self, vec![&rows]).with_below(below.as_ref().map(|b| &b.input));
-            (scope.condition(condition)?, scope.take_windows())
+            let scope = Expressions::new(self, vec![&rows]).with_below(below.as_ref().map(|b| &b.input)).as_predicate();
+            (scope.condition(condition).map_err(outside_select)?, scope.take_windows())
         };
         let rows = self.with_windows(rows, windows)?;
         self.filtered(rows, value)
@@ -150,4 +150,13 @@ fn matching_end(text: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// A generator may only stand in a select list.
+fn outside_select(error: SparkError) -> SparkError {
+    if !error.is("UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS") {
+        return error;
+    }
+    let expression = error.message_parameters.get("expression").map_or("", |e| e.trim_matches('"'));
+    SparkError::analysis("UNSUPPORTED_GENERATOR.OUTSIDE_SELECT", &[("plan", &format!("'Filter {expression}"))])
 }

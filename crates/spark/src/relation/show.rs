@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, RecordBatch, StringArray},
+    array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use datafusion::logical_expr::LogicalPlanBuilder;
@@ -55,17 +55,16 @@ impl Planner<'_> {
         let head = rows.with_plan(plan);
         let batches = self.catalog.collect(&head)?;
         let fields: Vec<Field> =
-            rows.output.iter().map(|a| Field::new(&a.name, a.data_type.clone(), true)).collect();
+            rows.output.iter().map(|a| a.field().as_ref().clone().with_nullable(true)).collect();
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let batches = batches
             .into_iter()
-            .map(|b| RecordBatch::try_new(Arc::clone(&schema), b.columns().to_vec()))
-            .collect::<std::result::Result<Vec<_>, _>>();
-        match batches {
-            Ok(batches) => Ok((schema, batches)),
-            // No columns: only the number of rows is known.
-            Err(_) => Ok((schema, vec![])),
-        }
+            .map(|b| {
+                let options = RecordBatchOptions::new().with_row_count(Some(b.num_rows()));
+                RecordBatch::try_new_with_options(Arc::clone(&schema), b.columns().to_vec(), &options)
+            })
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        Ok((schema, batches))
     }
 
     fn html(&self, schema: &SchemaRef, batches: &[RecordBatch], wanted: usize, truncate: i32) -> Result<String> {

@@ -32,7 +32,7 @@ impl Planner<'_> {
                 }
                 let expression =
                     Expression { common: None, expr_type: Some(ExprType::SortOrder(Box::new(order.clone()))) };
-                let mut sort = scope.sort_expression(&expression)?;
+                let (mut sort, name) = scope.named_sort(&expression)?;
                 let child = order.child.as_deref();
                 if let Some(column) = child.and_then(|c| ordinal_of(c)) {
                     let attribute = usize::try_from(column - 1)
@@ -46,11 +46,18 @@ impl Planner<'_> {
                         })?;
                     sort.expr = Expr::Column(attribute.column.clone());
                 }
-                let mut value = TypedExpr::null();
+                let mut value = TypedExpr::null().named(name);
                 value.expr = sort.expr.clone();
                 values.push(value);
                 sorts.push(sort);
             }
+        }
+        let over_aggregate = rows.below.as_ref().is_some_and(|b| b.aggregate.is_some());
+        if let Some(value) = values.iter().find(|v| v.has_aggregate() && !over_aggregate) {
+            return Err(SparkError::analysis(
+                "UNSUPPORTED_EXPR_FOR_OPERATOR",
+                &[("invalidExprSqls", &value.sql()), ("operator", "Sort")],
+            ));
         }
         let (rows, values) = self.reach_below(rows, values)?;
         for (sort, value) in sorts.iter_mut().zip(values) {

@@ -54,6 +54,15 @@ fn as_string(inner: Expression) -> Expression {
     })))
 }
 
+/// NULL for text that is no number.
+fn as_double(inner: Expression) -> Expression {
+    expression(ExprType::Cast(Box::new(Cast {
+        expr: Some(Box::new(inner)),
+        eval_mode: cast::EvalMode::Try.into(),
+        cast_to_type: Some(cast::CastToType::TypeStr("double".to_string())),
+    })))
+}
+
 fn named(inner: Expression, name: &str) -> Expression {
     expression(ExprType::Alias(Box::new(Alias {
         expr: Some(Box::new(inner)),
@@ -83,6 +92,9 @@ impl Planner<'_> {
     /// A row for each statistic, a text column for each column.
     fn statistics_table(&self, child: &Relation, wanted: &[String], statistics: &[String]) -> Result<Resolved> {
         let rows = self.relation(child)?;
+        if rows.is_streaming {
+            return Err(super::filter::streaming_action());
+        }
         let all = rows.output.iter().filter(|a| {
             is_numeric(&a.data_type) || a.data_type == arrow::datatypes::DataType::Utf8
         });
@@ -141,9 +153,9 @@ impl Planner<'_> {
             })),
             "min" => call("min", vec![column(name)]),
             "max" => call("max", vec![column(name)]),
-            "mean" if !numeric => call("avg", vec![call("try_to_double", vec![column(name)])]),
+            "mean" if !numeric => call("avg", vec![as_double(column(name))]),
             "mean" => call("avg", vec![column(name)]),
-            "stddev" if !numeric => call("stddev", vec![call("try_to_double", vec![column(name)])]),
+            "stddev" if !numeric => call("stddev", vec![as_double(column(name))]),
             "stddev" => call("stddev", vec![column(name)]),
             other => match other.strip_suffix('%').and_then(|n| n.trim().parse::<f64>().ok()) {
                 Some(_) if !numeric => null(),

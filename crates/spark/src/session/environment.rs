@@ -78,10 +78,13 @@ impl Environment {
             .with_target_partitions(self.streaming.parallelism)
             .with_information_schema(false)
             // The rule mistakes two columns of one origin for duplicates when it moves field accesses below projections.
-            .set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false);
+            .set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false)
+            // Rows dealt out to threads would come back in another order.
+            .with_round_robin_repartition(false);
         SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.runtime))
+            .with_physical_optimizer_rule(Arc::new(super::in_order::MergeInOrder))
             .build()
     }
 

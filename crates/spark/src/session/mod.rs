@@ -15,6 +15,7 @@ mod catalog;
 mod command;
 mod environment;
 mod execute;
+mod in_order;
 mod settings;
 mod tables;
 

@@ -57,31 +57,36 @@ pub fn cause_of(error: &EngineError) -> SparkError {
     }
     let mut current: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = current {
-        if let Some(connector) = cause.downcast_ref::<ConnectorError>() {
-            return of_parts(
-                Exception::of_class(connector.exception()),
-                connector.error_class(),
-                &connector.message_parameters(),
-                connector.to_string(),
-            );
-        }
-        if let Some(checkpoint) = cause.downcast_ref::<millstream_checkpoint::CheckpointError>() {
-            return of_checkpoint(checkpoint);
-        }
-        if let Some(format) = cause.downcast_ref::<millstream_connectors::format::FormatError>() {
-            return of_parts(
-                Exception::Spark,
-                Some(format.error_class()),
-                &format.message_parameters(),
-                format.to_string(),
-            );
-        }
-        if let Some(state) = cause.downcast_ref::<millstream_state::StateError>() {
-            return of_state(state);
+        if let Some(found) = of_layer(cause) {
+            return found;
         }
         current = next_cause(cause);
     }
     SparkError::plain(Exception::Spark, error.to_string())
+}
+
+/// The error of a layer below, if this is one.
+pub(crate) fn of_layer(cause: &(dyn std::error::Error + 'static)) -> Option<SparkError> {
+    if let Some(connector) = cause.downcast_ref::<ConnectorError>() {
+        return Some(of_parts(
+            Exception::of_class(connector.exception()),
+            connector.error_class(),
+            &connector.message_parameters(),
+            connector.to_string(),
+        ));
+    }
+    if let Some(format) = cause.downcast_ref::<millstream_connectors::format::FormatError>() {
+        return Some(of_parts(
+            Exception::Spark,
+            Some(format.error_class()),
+            &format.message_parameters(),
+            format.to_string(),
+        ));
+    }
+    if let Some(checkpoint) = cause.downcast_ref::<millstream_checkpoint::CheckpointError>() {
+        return Some(of_checkpoint(checkpoint));
+    }
+    cause.downcast_ref::<millstream_state::StateError>().map(of_state)
 }
 
 /// `source()` of DataFusion's and Arrow's wrappers skips the error inside.

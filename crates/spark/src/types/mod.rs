@@ -38,6 +38,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit
 pub(crate) use interval_fields::{INTERVAL_FIELDS, fields_of, fields_text};
 pub(crate) use json::metadata_from_json;
 pub use json::{data_type_from_json, data_type_to_json, schema_from_json, schema_to_json};
+pub(crate) use name::quote_if_needed;
 pub use name::{field_simple_string, simple_string, sql_name, type_name};
 pub(crate) use proto::interval_fields;
 pub use proto::{data_type_from_proto, data_type_to_proto, schema_to_proto};

@@ -27,12 +27,13 @@ pub(super) fn build(call: &Call<'_>, tolerant: bool) -> Result<TypedExpr> {
     inner.distinct = call.distinct;
     inner.filter.clone_from(&call.filter);
     inner.place.clone_from(&call.place);
+    inner.windowed = call.windowed;
     let DataType::Decimal128(p, s) = arg.data_type else {
         inner.args = vec![call.cast(0, &DataType::Float64)?.named(arg.name.clone())];
         return inner.aggregate(avg_udaf(), DataType::Float64, true);
     };
     let sum = sum_type(&arg.data_type);
-    let (rp, rs) = decimal::adjust(i32::from(p) + 4, i32::from(s) + 4);
+    let (rp, rs) = decimal::bounded(i32::from(p) + 4, i32::from(s) + 4);
     let result = DataType::Decimal128(rp, rs);
     let exact = call.context.eval.ansi && !tolerant;
     let kernel = Average { sum, scale: s, result: (rp, rs), exact };
@@ -136,7 +137,13 @@ impl GroupsAccumulator for Groups {
             let away = if dividend.is_negative() { i256::MINUS_ONE } else { i256::ONE };
             let up = rest.wrapping_mul(i256::from_i128(2)) >= divisor;
             let rounded = if up { quotient.wrapping_add(away) } else { quotient };
-            values.push(rounded.to_i128().filter(|v| fits_decimal(*v, p)));
+            match rounded.to_i128().filter(|v| fits_decimal(*v, p)) {
+                None if self.kernel.exact => {
+                    let shown = crate::functions::operators::shown_decimal(rounded, s);
+                    return Err(decimal_out_of_range(&shown, p, s).into());
+                }
+                value => values.push(value),
+            }
         }
         Ok(Arc::new(Decimal128Array::from(values).with_precision_and_scale(p, s)?))
     }

@@ -167,6 +167,7 @@ fn first_or_last(call: &Call<'_>, udaf: Arc<AggregateUDF>) -> Result<TypedExpr> 
     inner.filter.clone_from(&call.filter);
     inner.ignore_nulls = ignore_nulls;
     inner.place.clone_from(&call.place);
+    inner.windowed = call.windowed;
     inner.aggregate(udaf, arg.data_type, true)
 }
 

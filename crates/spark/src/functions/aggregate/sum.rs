@@ -34,6 +34,7 @@ pub(super) fn build(call: &Call<'_>, tolerant: bool) -> Result<TypedExpr> {
     inner.distinct = call.distinct;
     inner.filter.clone_from(&call.filter);
     inner.place.clone_from(&call.place);
+    inner.windowed = call.windowed;
     let overflow = match (tolerant, call.context.eval.ansi) {
         (true, _) => Overflow::Null,
         (false, true) => Overflow::Error,

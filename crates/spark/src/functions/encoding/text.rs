@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use arrow::{array::ArrayRef, datatypes::DataType};
-use base64::{Engine, alphabet, engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig}};
+use base64::Engine;
 use datafusion::{common::ScalarValue, logical_expr::Volatility};
 
 use crate::{
@@ -51,32 +51,67 @@ fn base64(batch: &Batch<'_>) -> Result<ArrayRef> {
     })
 }
 
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
+/// Base64 as Java's MIME decoder reads it: characters outside the alphabet are skipped, padding may be missing but not
+/// wrong. An error is Java's message.
+fn decode_base64(text: &str) -> std::result::Result<Vec<u8>, String> {
+    let ending = || "Input byte array has wrong 4-byte ending unit".to_string();
+    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    let (mut bits, mut count) = (0_u32, 0);
+    let mut bytes = text.bytes().enumerate();
+    while let Some((_, byte)) = bytes.next() {
+        if byte == b'=' {
+            // Two characters need two signs, three need one.
+            let fits = match count {
+                2 => bytes.next().is_some_and(|(_, next)| next == b'='),
+                n => n == 3,
+            };
+            if !fits {
+                return Err(ending());
+            }
+            break;
+        }
+        let Some(value) = sextet(byte) else { continue };
+        bits = bits << 6 | value;
+        count += 1;
+        if count == 4 {
+            out.extend(bits.to_be_bytes().get(1..).unwrap_or_default());
+            (bits, count) = (0, 0);
+        }
+    }
+    if let Some((at, _)) = bytes.find(|(_, b)| *b == b'=' || sextet(*b).is_some())
+        && count > 0
+        && text.as_bytes().get(at) != Some(&b'=')
+    {
+        return Err(format!("Input byte array has incorrect ending byte at {}", at + 1));
+    }
+    match count {
+        0 => {}
+        1 => return Err("Last unit does not have enough valid bits".to_string()),
+        n => {
+            let whole = (bits << (6 * (4 - n))).to_be_bytes();
+            out.extend(whole.get(1..n).unwrap_or_default());
+        }
+    }
+    Ok(out)
+}
 
-/// Characters outside the alphabet are skipped; `None` if one character is left over.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let kept: Vec<u8> = text
-        .bytes()
-        .take_while(|b| *b != b'=')
-        .filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
-        .collect();
-    LENIENT.decode(kept).ok()
+fn sextet(byte: u8) -> Option<u32> {
+    Some(u32::from(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    }))
 }
 
 fn unbase64(batch: &Batch<'_>) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
     let texts = rows.strings(0)?;
-    rows.bytes(|row| match decode_base64(texts.value(row)) {
-        Some(bytes) => Ok(Some(bytes)),
-        None => Err(SparkError::plain(
-            Exception::IllegalArgument,
-            "Last unit does not have enough valid bits",
-        )),
+    rows.bytes(|row| {
+        let bytes = decode_base64(texts.value(row));
+        bytes.map(Some).map_err(|why| SparkError::plain(Exception::IllegalArgument, why))
     })
 }
 
@@ -203,7 +238,7 @@ fn from_hex(batch: &Batch<'_>) -> Result<ArrayRef> {
 fn strict_base64(text: &str) -> Option<Vec<u8>> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
     let kept: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    kept.bytes().all(plain).then(|| decode_base64(&kept)).flatten()
+    if kept.bytes().all(plain) { decode_base64(&kept).ok() } else { None }
 }
 
 fn from_base64(batch: &Batch<'_>) -> Result<ArrayRef> {

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use arrow::{array::ArrayRef, datatypes::DataType};
-use millstream_connectors::format::JsonRows;
+use millstream_connectors::format::json::JsonRows;
 
 use super::{format_error, format_settings, options_of, schema_argument};
 use crate::{

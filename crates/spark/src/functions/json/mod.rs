@@ -4,10 +4,12 @@
 //! same in a file and in a column. The functions that look for parts of a text are here; they walk over the bytes with a
 //! [`cursor`] and never build a tree.
 pub(super) mod cursor;
+mod from;
 mod options;
 mod parts;
 mod path;
 mod schema;
+mod to;
 
 use arrow::datatypes::DataType;
 
@@ -19,6 +21,8 @@ pub(super) use schema::schema_argument;
 
 /// Adds the family.
 pub(super) fn register(registry: &mut Registry) {
+    from::register(registry);
+    to::register(registry);
     path::register(registry);
     parts::register(registry);
     schema::register(registry);

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Exception, Result, SparkError},
     functions::{Accepts, Call, Function, Parameters, Registry},
-    sql::parse_ddl,
+    sql::{parse_data_type, parse_ddl},
     typed::TypedExpr,
     types::{self, data_type_from_json, data_type_from_proto, sql_name, timestamp},
 };
@@ -42,7 +42,8 @@ pub(in crate::functions) fn schema_argument(call: &Call<'_>, index: usize) -> Re
     match parse_ddl(&text) {
         Ok(parsed) => data_type_from_proto(&parsed),
         // What is no JSON either is reported as the DDL it failed to be.
-        Err(error) => data_type_from_json(&text).map_err(|_| error.into()),
+        Err(error) => data_type_from_json(&text)
+            .map_err(|_| parse_data_type(&text).err().unwrap_or(error).into()),
     }
 }
 

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use arrow::{array::{ArrayRef, new_null_array}, datatypes::DataType};
-use millstream_connectors::format::JsonTexts;
+use millstream_connectors::format::json::JsonTexts;
 
 use super::{format_error, format_settings, options_of};
 use crate::{

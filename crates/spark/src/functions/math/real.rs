@@ -10,6 +10,7 @@ use arrow::{
 };
 use datafusion::{common::ScalarValue, logical_expr::lit};
 
+use super::hyperbolic;
 use crate::{
     error::Result,
     functions::{
@@ -63,7 +64,7 @@ type Compute = fn(f64) -> Option<f64>;
 
 const UNARY: &[(&str, Compute)] = &[
     ("sqrt", |x| Some(x.sqrt())),
-    ("cbrt", |x| Some(cbrt(x))),
+    ("cbrt", |x| Some(libm::cbrt(x))),
     ("exp", |x| Some(libm::exp(x))),
     ("expm1", |x| Some(libm::expm1(x))),
     ("log10", |x| positive(x, libm::log10)),
@@ -78,27 +79,15 @@ const UNARY: &[(&str, Compute)] = &[
     ("asin", |x| Some(libm::asin(x))),
     ("acos", |x| Some(libm::acos(x))),
     ("atan", |x| Some(libm::atan(x))),
-    ("sinh", |x| Some(libm::sinh(x))),
-    ("cosh", |x| Some(libm::cosh(x))),
-    ("tanh", |x| Some(libm::tanh(x))),
-    ("asinh", |x| Some(asinh(x))),
-    ("acosh", |x| Some(libm::log(x + (x * x - 1.0).sqrt()))),
+    ("sinh", |x| Some(hyperbolic::sinh(x))),
+    ("cosh", |x| Some(hyperbolic::cosh(x))),
+    ("tanh", |x| Some(hyperbolic::tanh(x))),
+    ("asinh", |x| Some(libm::asinh(x))),
+    ("acosh", |x| Some(libm::acosh(x))),
     ("atanh", |x| Some(0.5 * (libm::log1p(x) - libm::log1p(-x)))),
     ("degrees", |x| Some(x * (180.0 / PI))),
     ("radians", |x| Some(x * (PI / 180.0))),
 ];
-
-fn cbrt(x: f64) -> f64 {
-    libm::cbrt(x)
-}
-
-fn asinh(x: f64) -> f64 {
-    if x == f64::NEG_INFINITY {
-        return x;
-    }
-    let magnitude = x.abs();
-    libm::log(magnitude + (magnitude * magnitude + 1.0).sqrt()).copysign(x)
-}
 
 const BINARY: &[(&str, &str, fn(f64, f64) -> f64)] = &[
     ("pow", "pow", libm::pow),

@@ -10,30 +10,41 @@ use arrow::{
 };
 
 use crate::{
+    cast::coerce,
     error::{Result, SparkError, arithmetic_overflow},
     functions::{
-        Accepts, Batch, Function, PreparedKernel, Registry,
+        Accepts, Batch, Call, Function, PreparedKernel, Registry,
         rows::{Rows, with_args},
     },
     types::is_ansi_interval,
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    let number_or_interval =
-        Accepts::one_of([Accepts::Numeric, Accepts::DAY_TIME, Accepts::YEAR_MONTH]);
-    registry.add(Function::rewrite("abs", [number_or_interval], |call| {
+    registry.add(Function::rewrite("abs", [Accepts::Any], |call| {
+        let call = number_or_interval(call, &Accepts::Numeric)?;
         let arg = call.arg(0)?;
         Ok(call.kernel(Arc::new(Abs), arg.data_type.clone(), arg.nullable))
     }));
     for (name, shown) in [("sign", "sign"), ("signum", "SIGNUM")] {
-        let parameter = Accepts::one_of([Accepts::DOUBLE, Accepts::DAY_TIME, Accepts::YEAR_MONTH]);
-        registry.add(Function::rewrite(name, [parameter], move |call| {
-            let arg = call.arg(0)?.clone();
-            let name = format!("{shown}({})", arg.name);
-            let call = with_args(call, vec![arg]);
+        registry.add(Function::rewrite(name, [Accepts::Any], move |call| {
+            let call = number_or_interval(call, &Accepts::DOUBLE)?;
+            let name = format!("{shown}({})", call.arg(0)?.name);
             Ok(call.kernel(Arc::new(Signum), DataType::Float64, true).named(name))
         }));
     }
+}
+
+/// Intervals stay what they are, everything else becomes a number.
+fn number_or_interval<'a>(call: &Call<'a>, number: &Accepts) -> Result<Call<'a>> {
+    let arg = call.arg(0)?.clone();
+    if is_ansi_interval(&arg.data_type) {
+        return Ok(with_args(call, vec![arg]));
+    }
+    let Some(target) = number.implicit_cast(&arg.data_type, call.context.eval.ansi) else {
+        let accepted = Accepts::one_of([number.clone(), Accepts::DAY_TIME, Accepts::YEAR_MONTH]);
+        return Err(call.unexpected_type(0, &accepted.sql()));
+    };
+    Ok(with_args(call, vec![coerce(arg, &target, &call.context.eval)?]))
 }
 
 #[derive(Debug)]

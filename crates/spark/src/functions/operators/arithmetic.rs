@@ -401,7 +401,7 @@ fn integral_divide(batch: &Batch<'_>) -> Result<ArrayRef> {
     let ansi = batch.context().ansi;
     by_rows::<Int64Type>(batch, |r| r == 0, divide_by_zero, move |l, r| match l.checked_div(r) {
         Some(v) => Ok(v),
-        None if ansi => Err(arithmetic_overflow("overflow", "try_divide")),
+        None if ansi => Err(arithmetic_overflow("Overflow in integral divide", "try_divide")),
         None => Ok(l.wrapping_div(r)),
     })
 }

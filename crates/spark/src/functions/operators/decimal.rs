@@ -78,24 +78,19 @@ fn compute(
 }
 
 /// A value that does not fit, with the 38 digits that Java would have computed.
-fn shown(value: i256, scale: i8) -> String {
-    let digits = value.wrapping_abs().to_string();
-    let excess = digits.len().saturating_sub(38) as i32;
-    let rounded = if excess > 0 {
-        half_up(value, power(excess)).wrapping_mul(power(excess))
-    } else {
-        value
-    };
-    match rounded.to_i128() {
-        Some(v) => display_decimal(v, scale),
-        None => {
-            let text = rounded.to_string();
-            let point = text.len().saturating_sub(usize::from(scale.unsigned_abs()));
-            match (scale, text.get(..point), text.get(point..)) {
-                (1.., Some(whole), Some(fraction)) => format!("{whole}.{fraction}"),
-                _ => text,
-            }
-        }
+pub(crate) fn shown(value: i256, scale: i8) -> String {
+    let excess = value.wrapping_abs().to_string().len().saturating_sub(38) as i32;
+    if excess == 0 {
+        return value.to_i128().map_or_else(|| value.to_string(), |v| display_decimal(v, scale));
+    }
+    // The digits beyond the 38th are rounded away, those of the fraction first.
+    let kept = (i32::from(scale) - excess).max(0);
+    let rounded = half_up(value, power(excess));
+    let whole = rounded.wrapping_mul(power((excess - i32::from(scale)).max(0))).to_string();
+    let point = whole.len().saturating_sub(kept as usize);
+    match (kept, whole.get(..point), whole.get(point..)) {
+        (1.., Some(digits), Some(fraction)) => format!("{digits}.{fraction}"),
+        _ => whole,
     }
 }
 
@@ -178,7 +173,9 @@ fn integral_divide(batch: &Batch<'_>) -> Result<ArrayRef> {
                 let r = rescale(i256::from_i128(r), i32::from(rs), common);
                 match l.wrapping_div(r).to_i128().and_then(|v| i64::try_from(v).ok()) {
                     Some(v) => Some(v),
-                    None if ansi => return Err(arithmetic_overflow("overflow", "try_divide")),
+                    None if ansi => {
+                        return Err(arithmetic_overflow("Overflow in integral divide", "try_divide"));
+                    }
                     None => None,
                 }
             }

@@ -7,6 +7,7 @@ mod interval;
 mod logic;
 
 pub(crate) use comparison::equality;
+pub(crate) use decimal::shown as shown_decimal;
 pub(crate) use interval::add_calendar_interval;
 
 use super::Registry;

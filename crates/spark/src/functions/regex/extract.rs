@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, ListBuilder, StringBuilder},
+    array::{ArrayRef, ListBuilder, StringBuilder},
     datatypes::{DataType, Int32Type},
 };
 use datafusion::logical_expr::Volatility;

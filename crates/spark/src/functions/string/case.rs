@@ -35,7 +35,7 @@ fn initcap(batch: &Batch<'_>) -> Result<ArrayRef> {
         let mut starts = true;
         for c in lower.chars() {
             if starts {
-                out.extend(c.to_uppercase());
+                push_title_case(c, &mut out);
             } else {
                 out.push(c);
             }
@@ -43,4 +43,20 @@ fn initcap(batch: &Batch<'_>) -> Result<ArrayRef> {
         }
         Ok(Some(out))
     })
+}
+
+/// `ß` becomes `Ss`, and the digraphs have a form of their own.
+fn push_title_case(c: char, out: &mut String) {
+    let mut capital = false;
+    for upper in c.to_uppercase() {
+        match upper {
+            'Ǆ' => out.push('ǅ'),
+            'Ǉ' => out.push('ǈ'),
+            'Ǌ' => out.push('ǋ'),
+            'Ǳ' => out.push('ǲ'),
+            other if capital => out.extend(other.to_lowercase()),
+            other => out.push(other),
+        }
+        capital |= upper.is_uppercase();
+    }
 }

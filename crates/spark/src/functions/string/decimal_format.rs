@@ -1,8 +1,9 @@
 //! `format_number`: Java's `DecimalFormat` in the US locale.
 //!
 //! The format is a number of decimals, which means `#,###,###,###,###,###,##0.000…`, or a pattern: a prefix, `#` and `0`
-//! with `,` for grouping, a fraction of `0` and `#`, and a suffix, where `%` multiplies by 100. Rounding is half-even on
-//! the exact value.
+//! with `,` for grouping, a fraction of `0` and `#`, and a suffix, where `%` multiplies by 100. After `;` come prefix and
+//! suffix of negative numbers. `0.00E0` prints an exponent; engineering notation (`##0.00E0`) is refused. Rounding is
+//! half-even on the exact value.
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     datatypes::{DataType, Float32Type, Float64Type, Int64Type},
@@ -10,7 +11,7 @@ use arrow::{
 
 use crate::{
     cast::display_decimal,
-    error::Result,
+    error::{Result, SparkError},
     functions::{Accepts, Batch, Function, Registry, Returns, rows::Rows},
     types::is_integral,
 };
@@ -45,7 +46,7 @@ fn format_number(batch: &Batch<'_>) -> Result<ArrayRef> {
     rows.text(|row| {
         let text = patterns.value(row);
         if parsed.as_ref().is_none_or(|(of, _)| *of != text) {
-            parsed = Some((text, Pattern::parse(text)));
+            parsed = Some((text, Pattern::parse(text)?));
         }
         Ok(parsed.as_ref().map(|(_, p)| p.format(&wide, row)))
     })
@@ -55,6 +56,10 @@ fn format_number(batch: &Batch<'_>) -> Result<ArrayRef> {
 struct Pattern {
     prefix: String,
     suffix: String,
+    /// Around negative numbers; `None`: a minus sign before the prefix.
+    negative: Option<(String, String)>,
+    /// Least digits of the exponent; 0: there is none.
+    exponent_min: usize,
     whole_min: usize,
     fraction_min: usize,
     fraction_max: usize,
@@ -69,32 +74,53 @@ impl Pattern {
         Self { whole_min: 1, fraction_min: decimals, fraction_max: decimals, group: 3, ..Self::default() }
     }
 
-    fn parse(text: &str) -> Self {
+    fn parse(text: &str) -> Result<Self> {
         if text.is_empty() {
-            return Self::with_decimals(0);
+            return Ok(Self::with_decimals(0));
         }
-        let positive = text.split(';').next().unwrap_or_default();
-        let is_digit = |c: char| matches!(c, '#' | '0' | ',' | '.');
-        let start = positive.find(is_digit).unwrap_or(positive.len());
-        let (prefix, rest) = positive.split_at(start);
-        let end = rest.find(|c| !is_digit(c)).unwrap_or(rest.len());
-        let (digits, suffix) = rest.split_at(end);
+        let (positive, negative) = match text.split_once(';') {
+            Some((positive, negative)) => (positive, Some(negative)),
+            None => (text, None),
+        };
+        let (prefix, digits, suffix) = split(positive);
+        let negative = negative
+            .map(split)
+            .map(|(prefix, _, suffix)| (prefix.replace('\'', ""), suffix.replace('\'', "")))
+            .filter(|(p, s)| (p.as_str(), s.as_str()) != (prefix, suffix));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let exponent = suffix.strip_prefix('E').filter(|e| e.starts_with('0'));
+        let exponent_min = exponent.map_or(0, |e| e.len() - e.trim_start_matches('0').len());
+        if exponent_min > 0 && whole.contains('#') {
+            return Err(SparkError::unsupported(format!(
+                "engineering notation in the number format '{text}'"
+            )));
+        }
+        let suffix = suffix.get(if exponent_min > 0 { exponent_min + 1 } else { 0 }..);
+        let suffix = suffix.unwrap_or_default();
         let zeros = |part: &str| part.matches('0').count();
         let percent = |part: &str| match part {
             p if p.contains('%') => 2,
             p if p.contains('\u{2030}') => 3,
             _ => 0,
         };
-        Self {
+        let group = whole.rfind(',').map_or(0, |at| whole.len() - at - 1);
+        let (mut whole_min, mut fraction_min) = (zeros(whole), zeros(fraction));
+        // A pattern of `#` alone still asks for a digit beside the point.
+        if whole_min + fraction_min == 0 && digits.contains('.') {
+            whole_min = usize::from(!whole.is_empty());
+            fraction_min = usize::from(whole.is_empty());
+        }
+        Ok(Self {
             prefix: prefix.replace('\'', ""),
             suffix: suffix.replace('\'', ""),
-            whole_min: zeros(whole),
-            fraction_min: zeros(fraction),
+            negative,
+            exponent_min,
+            whole_min,
+            fraction_min,
             fraction_max: fraction.len(),
-            group: whole.rfind(',').map_or(0, |at| whole.len() - at - 1),
+            group,
             shift: percent(prefix).max(percent(suffix)),
-        }
+        })
     }
 
     fn format(&self, numbers: &ArrayRef, row: usize) -> String {
@@ -118,8 +144,12 @@ impl Pattern {
         if digits == "NaN" {
             return digits;
         }
-        let sign = if negative { "-" } else { "" };
-        format!("{sign}{}{}{}", self.prefix, self.grouped(&digits), self.suffix)
+        let body = self.grouped(&digits);
+        match (negative, &self.negative) {
+            (true, Some((prefix, suffix))) => format!("{prefix}{body}{suffix}"),
+            (true, None) => format!("-{}{body}{}", self.prefix, self.suffix),
+            (false, _) => format!("{}{body}{}", self.prefix, self.suffix),
+        }
     }
 
     fn float(&self, value: f64) -> (bool, String) {
@@ -130,12 +160,36 @@ impl Pattern {
         if value.is_infinite() {
             return (negative, "\u{221e}".into());
         }
+        if self.exponent_min > 0 {
+            return (negative, self.scientific(value.abs()));
+        }
         // Rust prints the exact value, rounded half-even.
         let scaled = value.abs() * 10_f64.powi(self.shift.into());
         (negative, format!("{scaled:.*}", self.fraction_max))
     }
 
+    /// As many whole digits as the pattern has zeros before its point.
+    fn scientific(&self, value: f64) -> String {
+        let whole = self.whole_min.max(1);
+        let digits = whole - 1 + self.fraction_max;
+        let text = format!("{value:.digits$e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let figures: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+        let (before, after) = figures.split_at_checked(whole).unwrap_or((&figures, ""));
+        let shift = i64::try_from(whole - 1).unwrap_or(0);
+        let exponent = exponent.parse::<i64>().unwrap_or(0) - if value == 0.0 { 0 } else { shift };
+        let kept = after.trim_end_matches('0').len().max(self.fraction_min);
+        let after = after.get(..kept).unwrap_or(after);
+        let point = if after.is_empty() { "" } else { "." };
+        let sign = if exponent < 0 { "-" } else { "" };
+        let width = self.exponent_min;
+        format!("{before}{point}{after}E{sign}{:0width$}", exponent.unsigned_abs())
+    }
+
     fn exact(&self, value: u128, scale: i8) -> String {
+        if self.exponent_min > 0 {
+            return self.scientific(value as f64 / 10_f64.powi(scale.into()));
+        }
         let scale = scale - self.shift;
         let value = match u32::try_from(-i32::from(scale)) {
             Ok(up) => value.saturating_mul(10_u128.saturating_pow(up)),
@@ -160,6 +214,9 @@ impl Pattern {
 
     /// Digits with commas, and optional zeros gone.
     fn grouped(&self, digits: &str) -> String {
+        if self.exponent_min > 0 {
+            return digits.to_string();
+        }
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let whole = whole.trim_start_matches('0');
         let whole = format!("{whole:0>width$}", width = self.whole_min);
@@ -183,6 +240,16 @@ impl Pattern {
         }
         out
     }
+}
+
+/// Prefix, digits and suffix of a pattern.
+fn split(pattern: &str) -> (&str, &str, &str) {
+    let is_digit = |c: char| matches!(c, '#' | '0' | ',' | '.');
+    let start = pattern.find(is_digit).unwrap_or(pattern.len());
+    let (prefix, rest) = pattern.split_at(start);
+    let end = rest.find(|c| !is_digit(c)).unwrap_or(rest.len());
+    let (digits, suffix) = rest.split_at(end);
+    (prefix, digits, suffix)
 }
 
 /// `value` without its last `drop` digits, rounded half-even.

@@ -1,8 +1,8 @@
 //! `to_number` and `to_char`: numbers by a format of `9`, `0`, `.`, `,`, `$`, `S`, `MI` and `PR`.
 //!
 //! The format `[MI|S] [$] (0|9|G|,)* [.|D] (0|9)* [$] [PR|MI|S]` is checked when the call is resolved, which is also when
-//! the precision and scale of `to_number`'s result are known. A digit position takes any digit; one of a group that begins
-//! with `0` must be there, one of a group that begins with `9` may be missing or blank.
+//! the precision and scale of `to_number`'s result are known. A run of digits that begins with `0` must be there in full and
+//! is printed with zeros; one that begins with `9` may be shorter and is printed with blanks.
 use std::sync::Arc;
 
 use arrow::{array::ArrayRef, datatypes::DataType};
@@ -50,8 +50,7 @@ enum Sign {
 #[derive(Debug)]
 struct NumberFormat {
     text: String,
-    currency_front: bool,
-    currency_back: bool,
+    currency: bool,
     whole: Vec<Place>,
     point: bool,
     fraction: usize,
@@ -74,13 +73,14 @@ impl Token {
     fn sql(self) -> String {
         match self {
             Self::Digits => "digit sequence".into(),
-            Self::Comma => "','".into(),
-            Self::Point => "'.' or 'D'".into(),
-            Self::Dollar => "'$'".into(),
-            Self::Sign => "'S'".into(),
-            Self::Minus => "'MI'".into(),
-            Self::Brackets => "'PR'".into(),
-            Self::Other(c) => format!("character '{c}'"),
+            Self::Comma => ", or G".into(),
+            Self::Point => ". or D".into(),
+            Self::Dollar => "$".into(),
+            Self::Sign => "S".into(),
+            Self::Minus => "MI".into(),
+            Self::Brackets => "PR".into(),
+            // The quotes are Spark's.
+            Self::Other(c) => format!("character '{c}''"),
         }
     }
 }
@@ -102,8 +102,7 @@ impl NumberFormat {
         Self::check(&text, &tokens)?;
         let mut parsed = Self {
             text: text.clone(),
-            currency_front: false,
-            currency_back: false,
+            currency: false,
             whole: vec![],
             point: false,
             fraction: 0,
@@ -119,8 +118,7 @@ impl NumberFormat {
                 }
                 Token::Comma => parsed.whole.push(Place::Comma),
                 Token::Point => parsed.point = true,
-                Token::Dollar if begun => parsed.currency_back = true,
-                Token::Dollar => parsed.currency_front = true,
+                Token::Dollar => parsed.currency = true,
                 Token::Sign | Token::Minus => {
                     let plus = *token == Token::Sign;
                     parsed.sign = if begun { Sign::Back { plus } } else { Sign::Front { plus } };
@@ -132,51 +130,50 @@ impl NumberFormat {
         Ok(parsed)
     }
 
+    /// Spark's checks, in its order.
     fn check(text: &str, tokens: &[(Token, String)]) -> Result<()> {
         let kinds: Vec<Token> = tokens.iter().map(|(t, _)| *t).collect();
-        if !kinds.contains(&Token::Digits) {
+        let first = |wanted: Token| kinds.iter().position(|t| *t == wanted);
+        let Some(digits) = first(Token::Digits) else {
             return Err(invalid("WRONG_NUM_DIGIT", text, &[]));
+        };
+        if first(Token::Dollar).is_some_and(|dollar| dollar > digits) {
+            return Err(invalid("CUR_MUST_BEFORE_DIGIT", text, &[]));
         }
-        for (token, shown) in [
-            (Token::Point, "'.' or 'D'"),
-            (Token::Sign, "'S'"),
-            (Token::Minus, "'MI'"),
-            (Token::Dollar, "'$'"),
-            (Token::Brackets, "'PR'"),
-        ] {
-            if kinds.iter().filter(|t| **t == token).count() > 1 {
-                return Err(invalid("WRONG_NUM_TOKEN", text, &[("token", shown)]));
+        let point = first(Token::Point).unwrap_or(kinds.len());
+        if first(Token::Dollar).is_some_and(|dollar| dollar > point) {
+            return Err(invalid("CUR_MUST_BEFORE_DEC", text, &[]));
+        }
+        let digits_at = |at: Option<usize>| at.and_then(|i| kinds.get(i)) == Some(&Token::Digits);
+        for (at, _) in kinds.iter().enumerate().filter(|(_, t)| **t == Token::Comma) {
+            if at > point {
+                return Err(invalid("THOUSANDS_SEPS_MUST_BEFORE_DEC", text, &[]));
+            }
+            if !digits_at(at.checked_sub(1)) || !digits_at(Some(at + 1)) {
+                return Err(invalid("CONT_THOUSANDS_SEPS", text, &[]));
             }
         }
-        let mut order = 0;
-        let mut digits_since_comma = false;
+        let single = [Token::Point, Token::Sign, Token::Minus, Token::Dollar, Token::Brackets];
+        for token in single {
+            if kinds.iter().filter(|t| **t == token).count() > 1 {
+                return Err(invalid("WRONG_NUM_TOKEN", text, &[("token", &token.sql())]));
+            }
+        }
+        let mut reached = 0;
         for (at, token) in kinds.iter().enumerate() {
-            let seen_point = kinds.iter().take(at).any(|t| *t == Token::Point);
-            let begun = kinds.iter().take(at).any(|t| matches!(t, Token::Digits | Token::Point));
             let rank = match token {
-                Token::Other(_) => 0,
-                Token::Sign | Token::Minus if !begun => 1,
-                Token::Dollar if !begun => 2,
-                Token::Digits if seen_point => 5,
-                Token::Digits | Token::Comma if !seen_point => 3,
-                Token::Comma => return Err(invalid("THOUSANDS_SEPS_MUST_BEFORE_DEC", text, &[])),
+                Token::Sign | Token::Minus if at == 0 => 1,
+                Token::Dollar => 2,
+                Token::Digits | Token::Comma if at < point => 3,
                 Token::Point => 4,
-                Token::Dollar => 6,
-                _ => 7,
+                Token::Digits => 5,
+                Token::Sign | Token::Minus | Token::Brackets if reached < 6 => 6,
+                _ => 0,
             };
-            if rank == 0 || rank < order {
+            if rank < reached || rank == 0 {
                 return Err(invalid("UNEXPECTED_TOKEN", text, &[("token", &token.sql())]));
             }
-            order = rank;
-            let between = kinds.get(at + 1) == Some(&Token::Digits);
-            match token {
-                Token::Comma if !digits_since_comma || !between => {
-                    return Err(invalid("CONT_THOUSANDS_SEPS", text, &[]));
-                }
-                Token::Comma => digits_since_comma = false,
-                Token::Digits => digits_since_comma = true,
-                _ => {}
-            }
+            reached = rank;
         }
         Ok(())
     }
@@ -194,7 +191,7 @@ impl NumberFormat {
 
     /// The number in `text`, unscaled; `None` if it does not match.
     fn read(&self, text: &str) -> Option<i128> {
-        let mut rest = text.trim();
+        let mut rest = text;
         let mut negative = false;
         match self.sign {
             Sign::Front { plus } => {
@@ -218,16 +215,15 @@ impl NumberFormat {
             }
             Sign::None => {}
         }
-        if self.currency_front {
+        if self.currency {
             rest = rest.strip_prefix('$')?;
         }
-        if self.currency_back {
-            rest = rest.strip_suffix('$')?;
-        }
+        // Blanks may stand for digits anywhere.
+        let rest: String = rest.chars().filter(|c| *c != ' ').collect();
         let (whole, fraction) = match rest.split_once('.') {
             Some((w, f)) if self.point => (w, f),
             Some(_) => return None,
-            None => (rest, ""),
+            None => (rest.as_str(), ""),
         };
         let digits = self.whole_part(whole)?;
         let plain = fraction.len() <= self.fraction && fraction.bytes().all(|b| b.is_ascii_digit());
@@ -239,25 +235,27 @@ impl NumberFormat {
         Some(if negative { -value } else { value })
     }
 
-    /// Digits before the point, groups compared from the right.
+    /// Digits before the point. Groups are compared from the right: the first ones may be missing, and the first that is
+    /// there may be short, where the format does not ask for zeros.
     fn whole_part(&self, text: &str) -> Option<String> {
         let groups: Vec<&str> = text.split(',').collect();
         let places: Vec<&[Place]> = self.whole.split(|p| *p == Place::Comma).collect();
-        if groups.len() != places.len() {
+        let missing = places.len().checked_sub(groups.len())?;
+        let required =
+            |places: &[Place]| places.iter().any(|p| *p == Place::Digit { required: true });
+        let (left_out, present) = places.split_at_checked(missing)?;
+        if left_out.iter().any(|p| required(p)) {
             return None;
         }
-        let mut digits = String::new();
-        for (at, (group, places)) in groups.iter().zip(&places).enumerate() {
-            let required = places.iter().any(|p| *p == Place::Digit { required: true });
-            let exact = required || at > 0;
-            let fits = group.bytes().all(|b| b.is_ascii_digit())
-                && if exact { group.len() == places.len() } else { group.len() <= places.len() };
-            if !fits {
+        for (at, (group, places)) in groups.iter().zip(present).enumerate() {
+            let exact = required(places) || at > 0;
+            let length = group.len();
+            let fits = if exact { length == places.len() } else { length <= places.len() };
+            if !fits || !group.bytes().all(|b| b.is_ascii_digit()) {
                 return None;
             }
-            digits.push_str(group);
         }
-        Some(digits)
+        Some(groups.concat())
     }
 
     /// `value` of `scale` by this format, `#` in all places if it does not fit.
@@ -266,69 +264,72 @@ impl NumberFormat {
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
         let whole = whole.trim_start_matches('-').trim_start_matches('0');
         let fraction = fraction.trim_end_matches('0');
-        let mut digits = String::new();
-        if whole.len() > self.whole_digits() || fraction.len() > self.fraction {
-            digits.extend(self.whole.iter().map(|p| if *p == Place::Comma { ',' } else { '#' }));
-            if self.point {
-                digits.push('.');
-            }
-            digits.extend(std::iter::repeat_n('#', self.fraction));
-            let dollars = (if self.currency_front { "$" } else { "" }, if self.currency_back { "$" } else { "" });
-            return format!("{}{digits}{}", dollars.0, dollars.1);
-        }
-        digits.push_str(&self.write_whole(whole));
-        if self.point {
-            digits.push('.');
-            digits.push_str(&format!("{fraction:0<width$}", width = self.fraction));
-        }
-        self.decorate(&digits, value < 0)
-    }
-
-    fn write_whole(&self, whole: &str) -> String {
-        let mut missing = self.whole_digits() - whole.len();
-        let mut digits = whole.chars();
+        let fits = whole.len() <= self.whole_digits() && fraction.len() <= self.fraction;
+        let negative = value < 0;
         let mut out = String::new();
-        let mut begun = false;
-        let count = self.whole_digits();
-        let mut seen = 0;
-        for place in &self.whole {
-            match place {
-                Place::Comma => out.push(if begun { ',' } else { ' ' }),
-                Place::Digit { required } => {
-                    seen += 1;
-                    let last = seen == count && self.point;
-                    if missing > 0 {
-                        missing -= 1;
-                        let zero = *required || begun || last;
-                        begun |= zero;
-                        out.push(if zero { '0' } else { ' ' });
-                    } else {
-                        begun = true;
-                        out.extend(digits.next());
-                    }
-                }
+        match (self.sign, negative) {
+            (Sign::Front { .. }, true) => out.push('-'),
+            (Sign::Front { plus: true }, false) => out.push('+'),
+            (Sign::Brackets, true) => out.push('<'),
+            _ => {}
+        }
+        if self.currency {
+            out.push('$');
+        }
+        if fits {
+            self.write_whole(whole, &mut out);
+        } else {
+            out.extend(self.whole.iter().map(|p| if *p == Place::Comma { ',' } else { '#' }));
+        }
+        if self.point {
+            if out.ends_with(' ') {
+                out.pop();
+                out.push('0');
             }
+            out.push('.');
+            let filler = if fits { '0' } else { '#' };
+            out.push_str(if fits { fraction } else { "" });
+            let printed = if fits { fraction.len() } else { 0 };
+            out.extend(std::iter::repeat_n(filler, self.fraction - printed));
+        }
+        out.push_str(match (self.sign, negative) {
+            (Sign::Back { .. }, true) => "-",
+            (Sign::Back { plus: true }, false) => "+",
+            (Sign::Back { plus: false }, false) => " ",
+            (Sign::Brackets, true) => ">",
+            (Sign::Brackets, false) => "  ",
+            _ => "",
+        });
+        if self.sign == (Sign::Front { plus: false }) && !negative {
+            out.insert(0, ' ');
         }
         out
     }
 
-    fn decorate(&self, digits: &str, negative: bool) -> String {
-        let front = if self.currency_front { "$" } else { "" };
-        let back = if self.currency_back { "$" } else { "" };
-        // The sign goes directly before the first character that is printed.
-        let blanks = digits.len() - digits.trim_start().len();
-        let (blank, rest) = digits.split_at(if front.is_empty() { blanks } else { 0 });
-        let body = format!("{front}{rest}{back}");
-        match (self.sign, negative) {
-            (Sign::Front { .. }, true) => format!("{blank}-{body}"),
-            (Sign::Front { plus: true }, false) => format!("{blank}+{body}"),
-            (Sign::Front { plus: false }, false) => format!("{blank} {body}"),
-            (Sign::Back { .. }, true) => format!("{blank}{body}-"),
-            (Sign::Back { plus: true }, false) => format!("{blank}{body}+"),
-            (Sign::Back { plus: false }, false) => format!("{blank}{body} "),
-            (Sign::Brackets, true) => format!("{blank}<{body}>"),
-            (Sign::Brackets, false) => format!("{blank}{body}  "),
-            (Sign::None, _) => format!("{blank}{body}"),
+    fn write_whole(&self, whole: &str, out: &mut String) {
+        let mut missing = self.whole_digits() - whole.len();
+        let mut digits = whole.chars();
+        let mut begun = false;
+        for place in &self.whole {
+            match place {
+                Place::Comma if begun => out.push(','),
+                Place::Digit { required } if missing == 0 || *required => {
+                    begun = true;
+                    match missing {
+                        0 => out.extend(digits.next()),
+                        _ => {
+                            missing -= 1;
+                            out.push('0');
+                        }
+                    }
+                }
+                _ => {
+                    missing -= usize::from(*place != Place::Comma);
+                    // A sign stays next to the digits.
+                    let at = out.len() - usize::from(out.ends_with(['+', '-', '<']));
+                    out.insert(at, ' ');
+                }
+            }
         }
     }
 }
