@@ -43,10 +43,17 @@ fn from_csv(call: &Call<'_>) -> Result<TypedExpr> {
     };
     if let Some(nested) = fields.iter().find(|f| f.data_type().is_nested()) {
         let nested = quoted(sql_name(nested.data_type()));
-        return Err(SparkError::analysis("UNSUPPORTED_DATATYPE", &[("typeName", &nested)]));
+        return Err(SparkError::analysis(
+            "UNSUPPORTED_DATATYPE",
+            &[("typeName", &nested)],
+        ));
     }
-    let rows = CsvRows::new(&Schema::new(fields.clone()), &options, &format_settings(call)?)
-        .map_err(|e| format_error(e, "from_csv"))?;
+    let rows = CsvRows::new(
+        &Schema::new(fields.clone()),
+        &options,
+        &format_settings(call)?,
+    )
+    .map_err(|e| format_error(e, "from_csv"))?;
     let (data_type, options) = (rows.data_type(), format!("{options:?}"));
     let nullable = text.nullable;
     let short = with_args(call, vec![text]);
@@ -65,7 +72,9 @@ impl PreparedKernel for FromCsv {
     }
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
-        self.rows.parse(&batch.array(0)?).map_err(|e| format_error(e, "from_csv"))
+        self.rows
+            .parse(&batch.array(0)?)
+            .map_err(|e| format_error(e, "from_csv"))
     }
 }
 
@@ -90,8 +99,8 @@ fn to_csv(call: &Call<'_>) -> Result<TypedExpr> {
             ));
         }
     }
-    let texts = CsvTexts::new(&options, &format_settings(call)?)
-        .map_err(|e| format_error(e, "to_csv"))?;
+    let texts =
+        CsvTexts::new(&options, &format_settings(call)?).map_err(|e| format_error(e, "to_csv"))?;
     let options = format!("{options:?}");
     Ok(short.kernel(Arc::new(ToCsv { texts, options }), DataType::Utf8, true))
 }
@@ -109,6 +118,8 @@ impl PreparedKernel for ToCsv {
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
         let rows = batch.array(0)?;
-        self.texts.format(rows.as_struct()).map_err(|e| format_error(e, "to_csv"))
+        self.texts
+            .format(rows.as_struct())
+            .map_err(|e| format_error(e, "to_csv"))
     }
 }

@@ -36,7 +36,11 @@ impl Rows {
         let nulls = arrays.iter().take(required).fold(None, |nulls, array| {
             NullBuffer::union(nulls.as_ref(), array.logical_nulls().as_ref())
         });
-        Ok(Self { arrays, nulls, len: batch.len() })
+        Ok(Self {
+            arrays,
+            nulls,
+            len: batch.len(),
+        })
     }
 
     /// Argument `index`.
@@ -102,7 +106,9 @@ impl Rows {
 
     /// Whether argument `index` is BINARY.
     pub(super) fn is_binary(&self, index: usize) -> bool {
-        self.arrays.get(index).is_some_and(|a| *a.data_type() == DataType::Binary)
+        self.arrays
+            .get(index)
+            .is_some_and(|a| *a.data_type() == DataType::Binary)
     }
 
     /// Whether row `row` counts.
