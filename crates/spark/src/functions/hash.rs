@@ -27,7 +27,12 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(Function::scalar("md5", [Accepts::BINARY], text(), md5));
     registry.add(Function::scalar("sha1", [Accepts::BINARY], text(), sha1).alias("sha"));
     let text = Returns::Nullable(DataType::Utf8);
-    registry.add(Function::scalar("sha2", [Accepts::BINARY, Accepts::INT], text, sha2));
+    registry.add(Function::scalar(
+        "sha2",
+        [Accepts::BINARY, Accepts::INT],
+        text,
+        sha2,
+    ));
     let long = Returns::Type(DataType::Int64);
     registry.add(Function::scalar("crc32", [Accepts::BINARY], long, crc32));
 }
@@ -51,12 +56,16 @@ fn contains_map(data_type: &DataType) -> bool {
 
 fn murmur3(batch: &Batch<'_>) -> Result<ArrayRef> {
     let hashes = murmur3_hash(&batch.arrays()?, batch.len(), SPARK_SEED);
-    Ok(Arc::new(Int32Array::from(hashes.map_err(SparkError::internal)?)))
+    Ok(Arc::new(Int32Array::from(
+        hashes.map_err(SparkError::internal)?,
+    )))
 }
 
 fn xxhash(batch: &Batch<'_>) -> Result<ArrayRef> {
     let hashes = xxhash64(&batch.arrays()?, batch.len(), SPARK_SEED.into());
-    Ok(Arc::new(Int64Array::from(hashes.map_err(SparkError::internal)?)))
+    Ok(Arc::new(Int64Array::from(
+        hashes.map_err(SparkError::internal)?,
+    )))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,19 +7,28 @@ use datafusion::logical_expr::{Case, Expr, Operator, Volatility, binary_expr};
 use crate::{
     coercion,
     error::{Exception, Result, SparkError, quoted_id},
-    functions::{Accepts, Batch, Call, Function, Kernel, Parameters, Registry, Returns, rows::Rows},
+    functions::{
+        Accepts, Batch, Call, Function, Kernel, Parameters, Registry, Returns, rows::Rows,
+    },
     typed::TypedExpr,
 };
 
 pub(super) fn register(registry: &mut Registry) {
     let bytes = Returns::Nullable(DataType::Binary);
-    registry.add(Function::scalar("encode", [Accepts::STRING, Accepts::STRING], bytes, encode));
-    registry.add(Function::rewrite("decode", Parameters::variadic(2, Accepts::Any), |call| {
-        match call.args.len() {
+    registry.add(Function::scalar(
+        "encode",
+        [Accepts::STRING, Accepts::STRING],
+        bytes,
+        encode,
+    ));
+    registry.add(Function::rewrite(
+        "decode",
+        Parameters::variadic(2, Accepts::Any),
+        |call| match call.args.len() {
             2 => decode_call(call),
             _ => decode_case(call),
-        }
-    }));
+        },
+    ));
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +76,10 @@ impl Charset {
         Some(match self {
             Self::Utf8 => text.as_bytes().to_vec(),
             Self::Ascii => text.is_ascii().then(|| text.as_bytes().to_vec())?,
-            Self::Latin1 => {
-                text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<_>>()?
-            }
+            Self::Latin1 => text
+                .chars()
+                .map(|c| u8::try_from(u32::from(c)).ok())
+                .collect::<Option<_>>()?,
             Self::Utf16 if text.is_empty() => vec![],
             Self::Utf16 => {
                 let units = text.encode_utf16().flat_map(u16::to_be_bytes);
@@ -77,7 +87,10 @@ impl Charset {
             }
             Self::Utf16Be => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
             Self::Utf16Le => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-            Self::Utf32 => text.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect(),
+            Self::Utf32 => text
+                .chars()
+                .flat_map(|c| u32::from(c).to_be_bytes())
+                .collect(),
         })
     }
 
@@ -89,15 +102,19 @@ impl Charset {
             }
             let unit = |pair: &[u8]| {
                 let pair = <[u8; 2]>::try_from(pair).unwrap_or_default();
-                if big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
+                if big {
+                    u16::from_be_bytes(pair)
+                } else {
+                    u16::from_le_bytes(pair)
+                }
             };
             String::from_utf16(&bytes.chunks(2).map(unit).collect::<Vec<_>>()).ok()
         };
         match self {
             Self::Utf8 => String::from_utf8(bytes.to_vec()).ok(),
-            Self::Ascii => {
-                bytes.is_ascii().then(|| String::from_utf8_lossy(bytes).into_owned())
-            }
+            Self::Ascii => bytes
+                .is_ascii()
+                .then(|| String::from_utf8_lossy(bytes).into_owned()),
             Self::Latin1 => Some(bytes.iter().copied().map(char::from).collect()),
             Self::Utf16 => match bytes {
                 [0xFE, 0xFF, rest @ ..] => utf16(rest, true),
@@ -155,7 +172,13 @@ fn decode_call(call: &Call<'_>) -> Result<TypedExpr> {
     }
     let call = crate::functions::rows::with_args(call, args);
     let kernel = Kernel::Plain(decode);
-    Ok(call.kernel_with("decode", kernel, DataType::Utf8, true, Volatility::Immutable))
+    Ok(call.kernel_with(
+        "decode",
+        kernel,
+        DataType::Utf8,
+        true,
+        Volatility::Immutable,
+    ))
 }
 
 /// `decode(value, search, result, …, default)`: the result of the first search value that is equal, NULL equal to NULL.
@@ -174,13 +197,23 @@ fn decode_case(call: &Call<'_>) -> Result<TypedExpr> {
     let (searches, _) = coercion::unify(searches, &context)?.ok_or_else(incompatible)?;
     let (results, data_type) = coercion::unify(results, &context)?.ok_or_else(incompatible)?;
     let nullable = default.is_empty() || results.iter().any(|r| r.nullable);
-    let Some((value, searches)) = searches.split_first() else { return Err(incompatible()) };
+    let Some((value, searches)) = searches.split_first() else {
+        return Err(incompatible());
+    };
     let mut results = results.into_iter();
     let mut branches: Vec<(Box<Expr>, Box<Expr>)> = vec![];
     for (search, result) in searches.iter().zip(results.by_ref()) {
-        let same = binary_expr(value.expr.clone(), Operator::IsNotDistinctFrom, search.expr.clone());
+        let same = binary_expr(
+            value.expr.clone(),
+            Operator::IsNotDistinctFrom,
+            search.expr.clone(),
+        );
         branches.push((Box::new(same), Box::new(result.expr)));
     }
     let otherwise = results.next().map(|r| Box::new(r.expr));
-    Ok(call.result(Expr::Case(Case::new(None, branches, otherwise)), data_type, nullable))
+    Ok(call.result(
+        Expr::Case(Case::new(None, branches, otherwise)),
+        data_type,
+        nullable,
+    ))
 }

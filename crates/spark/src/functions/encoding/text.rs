@@ -8,8 +8,7 @@ use datafusion::{common::ScalarValue, logical_expr::Volatility};
 use crate::{
     error::{Exception, Result, SparkError, quoted, quoted_id},
     functions::{
-        Accepts, Batch, Call, Function, Kernel, Parameters, Registry, Returns,
-        rows::Rows,
+        Accepts, Batch, Call, Function, Kernel, Parameters, Registry, Returns, rows::Rows,
     },
     typed::TypedExpr,
     types::is_integral,
@@ -17,17 +16,31 @@ use crate::{
 
 pub(super) fn register(registry: &mut Registry) {
     let text = || Returns::Type(DataType::Utf8);
-    registry.add(Function::scalar("base64", [Accepts::BINARY], text(), base64));
+    registry.add(Function::scalar(
+        "base64",
+        [Accepts::BINARY],
+        text(),
+        base64,
+    ));
     let bytes = Returns::Type(DataType::Binary);
-    registry.add(Function::scalar("unbase64", [Accepts::STRING], bytes, unbase64));
+    registry.add(Function::scalar(
+        "unbase64",
+        [Accepts::STRING],
+        bytes,
+        unbase64,
+    ));
     let bytes = || Returns::Nullable(DataType::Binary);
     registry.add(Function::scalar("unhex", [Accepts::STRING], bytes(), unhex));
     let numbers = Accepts::one_of([Accepts::LONG, Accepts::BINARY, Accepts::STRING]);
     let hex_input = Accepts::one_of([Accepts::Numeric, numbers]);
     registry.add(Function::rewrite("hex", [hex_input], hex_call));
     let parameters = || Parameters::fixed([Accepts::STRING]).optional([Accepts::STRING]);
-    registry.add(Function::rewrite("to_binary", parameters(), |call| to_binary(call, false)));
-    registry.add(Function::rewrite("try_to_binary", parameters(), |call| to_binary(call, true)));
+    registry.add(Function::rewrite("to_binary", parameters(), |call| {
+        to_binary(call, false)
+    }));
+    registry.add(Function::rewrite("try_to_binary", parameters(), |call| {
+        to_binary(call, true)
+    }));
 }
 
 /// Lines of 76 characters, as MIME has them.
@@ -82,7 +95,10 @@ fn decode_base64(text: &str) -> std::result::Result<Vec<u8>, String> {
         && count > 0
         && text.as_bytes().get(at) != Some(&b'=')
     {
-        return Err(format!("Input byte array has incorrect ending byte at {}", at + 1));
+        return Err(format!(
+            "Input byte array has incorrect ending byte at {}",
+            at + 1
+        ));
     }
     match count {
         0 => {}
@@ -111,7 +127,9 @@ fn unbase64(batch: &Batch<'_>) -> Result<ArrayRef> {
     let texts = rows.strings(0)?;
     rows.bytes(|row| {
         let bytes = decode_base64(texts.value(row));
-        bytes.map(Some).map_err(|why| SparkError::plain(Exception::IllegalArgument, why))
+        bytes
+            .map(Some)
+            .map_err(|why| SparkError::plain(Exception::IllegalArgument, why))
     })
 }
 
@@ -123,7 +141,12 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
     for c in text.chars() {
         digits.push(u8::try_from(c.to_digit(16)?).ok()?);
     }
-    Some(digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | d)).collect())
+    Some(
+        digits
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | d))
+            .collect(),
+    )
 }
 
 fn unhex(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -142,7 +165,13 @@ fn hex_call(call: &Call<'_>) -> Result<TypedExpr> {
     let arg = crate::cast::coerce(arg.clone(), &target, &call.context.eval)?;
     let nullable = arg.nullable;
     let call = crate::functions::rows::with_args(call, vec![arg]);
-    Ok(call.kernel_with("hex", Kernel::Plain(hex), DataType::Utf8, nullable, Volatility::Immutable))
+    Ok(call.kernel_with(
+        "hex",
+        Kernel::Plain(hex),
+        DataType::Utf8,
+        nullable,
+        Volatility::Immutable,
+    ))
 }
 
 fn hex(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -185,30 +214,40 @@ fn to_binary(call: &Call<'_>, tolerant: bool) -> Result<TypedExpr> {
         let null = datafusion::logical_expr::lit(ScalarValue::Binary(None));
         return Ok(call.result(null, DataType::Binary, true));
     };
-    let kernel: fn(&Batch<'_>) -> Result<ArrayRef> = match (format.to_lowercase().as_str(), tolerant) {
-        ("hex", false) => from_hex,
-        ("hex", true) => unhex,
-        ("base64", false) => from_base64,
-        ("base64", true) => try_from_base64,
-        ("utf-8" | "utf8", _) => from_utf8,
-        _ => {
-            return Err(call.mismatch(
-                "INVALID_ARG_VALUE",
-                &[
-                    ("inputName", "fmt"),
-                    ("requireType", &format!("case-insensitive {}", quoted("STRING"))),
-                    ("validValues", BINARY_FORMATS),
-                    ("inputValue", &format!("'{format}'")),
-                ],
-            ));
-        }
-    };
+    let kernel: fn(&Batch<'_>) -> Result<ArrayRef> =
+        match (format.to_lowercase().as_str(), tolerant) {
+            ("hex", false) => from_hex,
+            ("hex", true) => unhex,
+            ("base64", false) => from_base64,
+            ("base64", true) => try_from_base64,
+            ("utf-8" | "utf8", _) => from_utf8,
+            _ => {
+                return Err(call.mismatch(
+                    "INVALID_ARG_VALUE",
+                    &[
+                        ("inputName", "fmt"),
+                        (
+                            "requireType",
+                            &format!("case-insensitive {}", quoted("STRING")),
+                        ),
+                        ("validValues", BINARY_FORMATS),
+                        ("inputValue", &format!("'{format}'")),
+                    ],
+                ));
+            }
+        };
     let base64 = format.eq_ignore_ascii_case("base64");
     let nullable = !base64 || tolerant || call.arg(0)?.nullable;
     let name = format!("to_binary {} {tolerant}", format.to_lowercase());
     let value = crate::functions::rows::with_args(call, vec![call.arg(0)?.clone()]);
     let kernel = Kernel::Plain(kernel);
-    let typed = value.kernel_with(&name, kernel, DataType::Binary, nullable, Volatility::Immutable);
+    let typed = value.kernel_with(
+        &name,
+        kernel,
+        DataType::Binary,
+        nullable,
+        Volatility::Immutable,
+    );
     Ok(typed.named(call.name()))
 }
 
@@ -230,7 +269,9 @@ fn from_hex(batch: &Batch<'_>) -> Result<ArrayRef> {
     let texts = rows.strings(0)?;
     rows.bytes(|row| {
         let text = texts.value(row);
-        decode_hex(text).map(Some).ok_or_else(|| malformed(text, "HEX"))
+        decode_hex(text)
+            .map(Some)
+            .ok_or_else(|| malformed(text, "HEX"))
     })
 }
 
@@ -238,7 +279,11 @@ fn from_hex(batch: &Batch<'_>) -> Result<ArrayRef> {
 fn strict_base64(text: &str) -> Option<Vec<u8>> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
     let kept: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    if kept.bytes().all(plain) { decode_base64(&kept).ok() } else { None }
+    if kept.bytes().all(plain) {
+        decode_base64(&kept).ok()
+    } else {
+        None
+    }
 }
 
 fn from_base64(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -246,7 +291,9 @@ fn from_base64(batch: &Batch<'_>) -> Result<ArrayRef> {
     let texts = rows.strings(0)?;
     rows.bytes(|row| {
         let text = texts.value(row);
-        strict_base64(text).map(Some).ok_or_else(|| malformed(text, "BASE64"))
+        strict_base64(text)
+            .map(Some)
+            .ok_or_else(|| malformed(text, "BASE64"))
     })
 }
 

@@ -73,7 +73,9 @@ impl<'t> Uri<'t> {
             server.split_at(server.find(':').unwrap_or(server.len()))
         };
         let port_fits = port.is_empty()
-            || port.strip_prefix(':').is_some_and(|p| p.chars().all(|c| c.is_ascii_digit()));
+            || port
+                .strip_prefix(':')
+                .is_some_and(|p| p.chars().all(|c| c.is_ascii_digit()));
         if port_fits && (host.starts_with('[') || is_host_name(host)) {
             self.host = Some(host);
             self.user_info = user;
@@ -137,7 +139,14 @@ mod tests {
 
     #[test]
     fn illegal_characters_and_escapes_are_refused() {
-        for text in ["http://a/b c", "http://a/%g0", "a b", "http://a/#b#c", "http://a/{x}", "1a:b"] {
+        for text in [
+            "http://a/b c",
+            "http://a/%g0",
+            "a b",
+            "http://a/#b#c",
+            "http://a/{x}",
+            "1a:b",
+        ] {
             assert_eq!(Uri::parse(text), None, "{text}");
         }
     }

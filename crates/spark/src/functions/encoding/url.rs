@@ -11,13 +11,38 @@ use crate::{
 
 pub(super) fn register(registry: &mut Registry) {
     let text = || Returns::Nullable(DataType::Utf8);
-    registry.add(Function::scalar("url_encode", [Accepts::STRING], text(), url_encode));
-    registry.add(Function::scalar("url_decode", [Accepts::STRING], text(), url_decode));
-    registry.add(Function::scalar("try_url_decode", [Accepts::STRING], text(), try_url_decode));
+    registry.add(Function::scalar(
+        "url_encode",
+        [Accepts::STRING],
+        text(),
+        url_encode,
+    ));
+    registry.add(Function::scalar(
+        "url_decode",
+        [Accepts::STRING],
+        text(),
+        url_decode,
+    ));
+    registry.add(Function::scalar(
+        "try_url_decode",
+        [Accepts::STRING],
+        text(),
+        try_url_decode,
+    ));
     let parameters =
         || Parameters::fixed([Accepts::STRING, Accepts::STRING]).optional([Accepts::STRING]);
-    registry.add(Function::scalar("parse_url", parameters(), text(), parse_url));
-    registry.add(Function::scalar("try_parse_url", parameters(), text(), try_parse_url));
+    registry.add(Function::scalar(
+        "parse_url",
+        parameters(),
+        text(),
+        parse_url,
+    ));
+    registry.add(Function::scalar(
+        "try_parse_url",
+        parameters(),
+        text(),
+        try_parse_url,
+    ));
 }
 
 /// `application/x-www-form-urlencoded`, as Java's `URLEncoder`.
@@ -61,7 +86,11 @@ fn url_decode(batch: &Batch<'_>) -> Result<ArrayRef> {
     rows.text(|row| {
         let text = texts.value(row);
         decode(text).map(Some).ok_or_else(|| {
-            SparkError::new(Exception::IllegalArgument, "CANNOT_DECODE_URL", &[("url", text)])
+            SparkError::new(
+                Exception::IllegalArgument,
+                "CANNOT_DECODE_URL",
+                &[("url", text)],
+            )
         })
     })
 }
@@ -83,7 +112,11 @@ fn try_parse_url(batch: &Batch<'_>) -> Result<ArrayRef> {
 fn parts(batch: &Batch<'_>, tolerant: bool) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
     let (texts, wanted) = (rows.strings(0)?, rows.strings(1)?);
-    let keys = if batch.arity() > 2 { Some(rows.strings(2)?) } else { None };
+    let keys = if batch.arity() > 2 {
+        Some(rows.strings(2)?)
+    } else {
+        None
+    };
     rows.text(|row| {
         let text = texts.value(row);
         let Some(uri) = Uri::parse(text) else {
@@ -91,7 +124,11 @@ fn parts(batch: &Batch<'_>, tolerant: bool) -> Result<ArrayRef> {
                 return Ok(None);
             }
             let class = "INVALID_URL";
-            return Err(SparkError::new(Exception::IllegalArgument, class, &[("url", text)]));
+            return Err(SparkError::new(
+                Exception::IllegalArgument,
+                class,
+                &[("url", text)],
+            ));
         };
         let part = wanted.value(row);
         let key = keys.map(|k| k.value(row));
@@ -99,7 +136,9 @@ fn parts(batch: &Batch<'_>, tolerant: bool) -> Result<ArrayRef> {
             ("QUERY", Some(key)) => uri.query.and_then(|q| parameter(q, key)),
             (_, Some(_)) => None,
             ("FILE", None) => {
-                let Some(path) = uri.path else { return Ok(None) };
+                let Some(path) = uri.path else {
+                    return Ok(None);
+                };
                 return Ok(Some(match uri.query {
                     Some(query) => format!("{path}?{query}"),
                     None => path.to_string(),
@@ -120,5 +159,7 @@ fn parts(batch: &Batch<'_>, tolerant: bool) -> Result<ArrayRef> {
 
 /// The first value of a query parameter.
 fn parameter<'q>(query: &'q str, key: &str) -> Option<&'q str> {
-    query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
 }

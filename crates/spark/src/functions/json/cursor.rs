@@ -47,7 +47,12 @@ pub(in crate::functions) struct Cursor<'t> {
 
 impl<'t> Cursor<'t> {
     pub(in crate::functions) fn new(text: &'t str, leniency: Leniency) -> Self {
-        Self { text, at: 0, depth: 0, leniency }
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+            leniency,
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -99,7 +104,11 @@ impl<'t> Cursor<'t> {
     fn enter(&mut self) -> Walk<()> {
         self.at += 1;
         self.depth += 1;
-        if self.depth > DEPTH_MAX { Err(Malformed) } else { Ok(()) }
+        if self.depth > DEPTH_MAX {
+            Err(Malformed)
+        } else {
+            Ok(())
+        }
     }
 
     /// Calls `each` for every element of the array that comes next. `each` must consume the element.
@@ -161,7 +170,8 @@ impl<'t> Cursor<'t> {
             Some(b'"' | b'\'') => self.string(out),
             _ if self.leniency.unquoted_names => {
                 let rest = self.text.get(self.at..).ok_or(Malformed)?;
-                let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '-' | '@' | '#' | '*');
+                let part =
+                    |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '-' | '@' | '#' | '*');
                 let length = rest.find(|c| !part(c)).unwrap_or(rest.len());
                 if length == 0 {
                     return Err(Malformed);
@@ -216,7 +226,10 @@ impl<'t> Cursor<'t> {
             return char::from_u32(high.into()).ok_or(Malformed);
         }
         let mut ahead = self.clone();
-        let followed = self.text.get(self.at..).is_some_and(|rest| rest.starts_with("\\u"));
+        let followed = self
+            .text
+            .get(self.at..)
+            .is_some_and(|rest| rest.starts_with("\\u"));
         if followed {
             ahead.at += 2;
             let low = ahead.hex4()?;
@@ -239,16 +252,29 @@ impl<'t> Cursor<'t> {
     pub(in crate::functions) fn number(&mut self) -> Walk<&'t str> {
         let rest = self.text.get(self.at..).ok_or(Malformed)?;
         if self.leniency.non_numeric
-            && let Some(word) = ["NaN", "Infinity", "+Infinity", "-Infinity", "+INF", "-INF", "INF"]
-                .into_iter()
-                .find(|w| rest.starts_with(w))
+            && let Some(word) = [
+                "NaN",
+                "Infinity",
+                "+Infinity",
+                "-Infinity",
+                "+INF",
+                "-INF",
+                "INF",
+            ]
+            .into_iter()
+            .find(|w| rest.starts_with(w))
         {
             self.at += word.len();
             return rest.get(..word.len()).ok_or(Malformed);
         }
         let bytes = rest.as_bytes();
         let digits = |from: usize| {
-            bytes.get(from..).unwrap_or_default().iter().take_while(|b| b.is_ascii_digit()).count()
+            bytes
+                .get(from..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|b| b.is_ascii_digit())
+                .count()
         };
         let sign = usize::from(bytes.first() == Some(&b'-'));
         let whole = digits(sign);

@@ -7,14 +7,15 @@ use millstream_connectors::format::json::JsonRows;
 use super::{format_error, format_settings, options_of, schema_argument};
 use crate::{
     error::{Result, quoted},
-    functions::{Accepts, Batch, Call, Function, Parameters, PreparedKernel, Registry, rows::with_args},
+    functions::{
+        Accepts, Batch, Call, Function, Parameters, PreparedKernel, Registry, rows::with_args,
+    },
     typed::TypedExpr,
     types::sql_name,
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    let parameters =
-        Parameters::fixed([Accepts::Any, Accepts::Any]).optional([Accepts::Any]);
+    let parameters = Parameters::fixed([Accepts::Any, Accepts::Any]).optional([Accepts::Any]);
     registry.add(Function::rewrite("from_json", parameters, from_json));
 }
 
@@ -48,7 +49,9 @@ fn from_json(call: &Call<'_>) -> Result<TypedExpr> {
         .map_err(|e| format_error(e, "from_json"))?;
     let data_type = rows.data_type().clone();
     let options = format!("{options:?}");
-    Ok(short.kernel(Arc::new(FromJson { rows, options }), data_type, true).named(name))
+    Ok(short
+        .kernel(Arc::new(FromJson { rows, options }), data_type, true)
+        .named(name))
 }
 
 #[derive(Debug)]
@@ -63,6 +66,8 @@ impl PreparedKernel for FromJson {
     }
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
-        self.rows.parse(&batch.array(0)?).map_err(|e| format_error(e, "from_json"))
+        self.rows
+            .parse(&batch.array(0)?)
+            .map_err(|e| format_error(e, "from_json"))
     }
 }

@@ -22,17 +22,44 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Function::rewrite("json_array_length", [Accepts::Any], |call| {
-        let (kernel, count) = (Kernel::Plain(json_array_length), DataType::Int32);
-        let call = only_strings(call)?;
-        Ok(call.kernel_with("json_array_length", kernel, count, true, Volatility::Immutable))
-    }));
-    registry.add(Function::rewrite("json_object_keys", [Accepts::Any], |call| {
-        let (kernel, keys) = (Kernel::Plain(json_object_keys), types::list(DataType::Utf8, true));
-        let call = only_strings(call)?;
-        Ok(call.kernel_with("json_object_keys", kernel, keys, true, Volatility::Immutable))
-    }));
-    registry.add(Function::special("json_tuple", Parameters::variadic(2, Accepts::Any), tuple_call));
+    registry.add(Function::rewrite(
+        "json_array_length",
+        [Accepts::Any],
+        |call| {
+            let (kernel, count) = (Kernel::Plain(json_array_length), DataType::Int32);
+            let call = only_strings(call)?;
+            Ok(call.kernel_with(
+                "json_array_length",
+                kernel,
+                count,
+                true,
+                Volatility::Immutable,
+            ))
+        },
+    ));
+    registry.add(Function::rewrite(
+        "json_object_keys",
+        [Accepts::Any],
+        |call| {
+            let (kernel, keys) = (
+                Kernel::Plain(json_object_keys),
+                types::list(DataType::Utf8, true),
+            );
+            let call = only_strings(call)?;
+            Ok(call.kernel_with(
+                "json_object_keys",
+                kernel,
+                keys,
+                true,
+                Volatility::Immutable,
+            ))
+        },
+    ));
+    registry.add(Function::special(
+        "json_tuple",
+        Parameters::variadic(2, Accepts::Any),
+        tuple_call,
+    ));
 }
 
 fn json_array_length(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -59,7 +86,11 @@ fn json_object_keys(batch: &Batch<'_>) -> Result<ArrayRef> {
     let texts = rows.strings(0)?;
     let mut out = ListBuilder::new(StringBuilder::new());
     for row in 0..batch.len() {
-        let keys = if rows.counts(row) { object_keys(texts.value(row)) } else { Err(Malformed) };
+        let keys = if rows.counts(row) {
+            object_keys(texts.value(row))
+        } else {
+            Err(Malformed)
+        };
         match keys {
             Ok(Some(keys)) => {
                 keys.iter().for_each(|key| out.values().append_value(key));
@@ -90,15 +121,23 @@ fn tuple_call(call: &Call<'_>) -> Result<Resolution> {
         let function = quoted_id(call.called);
         return Err(call.mismatch("NON_STRING_TYPE", &[("funcName", &function)]));
     }
-    let columns: Vec<(String, DataType, bool)> =
-        (0..call.args.len() - 1).map(|i| (format!("c{i}"), DataType::Utf8, true)).collect();
+    let columns: Vec<(String, DataType, bool)> = (0..call.args.len() - 1)
+        .map(|i| (format!("c{i}"), DataType::Utf8, true))
+        .collect();
     let row = types::structure(columns.clone());
     let rows = types::list(row, false);
     let kernel = Kernel::Plain(json_tuple);
     let input = call.kernel_with("json_tuple", kernel, rows, false, Volatility::Immutable);
     let name = call.name();
     let kind = GeneratorKind::Inline;
-    Ok(Resolution::Generator(Generator { kind, input, position: false, outer: false, columns, name }))
+    Ok(Resolution::Generator(Generator {
+        kind,
+        input,
+        position: false,
+        outer: false,
+        columns,
+        name,
+    }))
 }
 
 fn json_tuple(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -121,14 +160,22 @@ fn json_tuple(batch: &Batch<'_>) -> Result<ArrayRef> {
             column.append_option(value);
         }
     }
-    let columns: Vec<ArrayRef> =
-        columns.iter_mut().map(|c| Arc::new(c.finish()) as ArrayRef).collect();
-    let fields: Fields =
-        (0..wanted).map(|i| Field::new(format!("c{i}"), DataType::Utf8, true)).collect();
+    let columns: Vec<ArrayRef> = columns
+        .iter_mut()
+        .map(|c| Arc::new(c.finish()) as ArrayRef)
+        .collect();
+    let fields: Fields = (0..wanted)
+        .map(|i| Field::new(format!("c{i}"), DataType::Utf8, true))
+        .collect();
     let inner = StructArray::try_new(fields, columns, None)?;
     let item = types::list_item(inner.data_type().clone(), false);
     let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(1, batch.len()));
-    Ok(Arc::new(ListArray::try_new(item, offsets, Arc::new(inner), None)?))
+    Ok(Arc::new(ListArray::try_new(
+        item,
+        offsets,
+        Arc::new(inner),
+        None,
+    )?))
 }
 
 fn fields(

@@ -16,11 +16,21 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Function::rewrite("get_json_object", [Accepts::Any, Accepts::Any], |call| {
-        let kernel = Kernel::Plain(get_json_object);
-        let call = only_strings(call)?;
-        Ok(call.kernel_with("get_json_object", kernel, DataType::Utf8, true, Volatility::Immutable))
-    }));
+    registry.add(Function::rewrite(
+        "get_json_object",
+        [Accepts::Any, Accepts::Any],
+        |call| {
+            let kernel = Kernel::Plain(get_json_object);
+            let call = only_strings(call)?;
+            Ok(call.kernel_with(
+                "get_json_object",
+                kernel,
+                DataType::Utf8,
+                true,
+                Volatility::Immutable,
+            ))
+        },
+    ));
 }
 
 fn get_json_object(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -32,7 +42,9 @@ fn get_json_object(batch: &Batch<'_>) -> Result<ArrayRef> {
         if last.as_ref().is_none_or(|(of, _)| *of != path) {
             last = Some((path, parse(path)));
         }
-        let Some((_, Some(steps))) = &last else { return Ok(None) };
+        let Some((_, Some(steps))) = &last else {
+            return Ok(None);
+        };
         Ok(object_at(texts.value(row), steps))
     })
 }
@@ -53,7 +65,10 @@ fn parse(path: &str) -> Option<Vec<Step>> {
     let mut rest = path.strip_prefix('$')?;
     let mut steps = vec![];
     while !rest.is_empty() {
-        if let Some(tail) = rest.strip_prefix(".*").or_else(|| rest.strip_prefix("['*']")) {
+        if let Some(tail) = rest
+            .strip_prefix(".*")
+            .or_else(|| rest.strip_prefix("['*']"))
+        {
             steps.push(Step::Wildcard);
             rest = tail;
         } else if let Some(tail) = rest.strip_prefix('.') {
@@ -113,7 +128,10 @@ struct Output {
 
 impl Output {
     fn array() -> Self {
-        Self { in_array: true, ..Self::default() }
+        Self {
+            in_array: true,
+            ..Self::default()
+        }
     }
 
     fn separate(&mut self) {
@@ -168,48 +186,64 @@ fn evaluate(
             })?;
             Ok(any)
         }
-        (
-            Kind::Array,
-            [Step::Subscript, Step::Wildcard, Step::Subscript, Step::Wildcard, rest @ ..],
-        ) => {
-            let (inner, any) = all(cursor, rest, Style::Flatten)?;
-            out.raw(&format!("[{}]", inner.text));
-            Ok(any > 0)
-        }
-        (Kind::Array, [Step::Subscript, Step::Wildcard, rest @ ..]) if style != Style::Quoted => {
-            let inner_style = if style == Style::Raw { Style::Quoted } else { Style::Flatten };
-            let (inner, count) = all(cursor, rest, inner_style)?;
-            match count {
-                0 => {}
-                1 => out.raw(&inner.text),
-                _ => out.raw(&format!("[{}]", inner.text)),
-            }
-            Ok(count > 0)
+        (Kind::Array, [Step::Subscript, Step::Index(index), rest @ ..]) => {
+            element(cursor, *index, rest, style, out)
         }
         (Kind::Array, [Step::Subscript, Step::Wildcard, rest @ ..]) => {
-            let (inner, count) = all(cursor, rest, Style::Quoted)?;
-            out.raw(&format!("[{}]", inner.text));
-            Ok(count > 0)
-        }
-        (Kind::Array, [Step::Subscript, Step::Index(index), rest @ ..]) => {
-            let several = matches!(rest, [Step::Subscript, Step::Wildcard, ..]);
-            let style = if several { Style::Quoted } else { style };
-            let (mut at, mut any) = (0, false);
-            cursor.elements(|c| {
-                at += 1;
-                if at - 1 == *index {
-                    any = evaluate(c, rest, style, out)?;
-                    return Ok(());
-                }
-                c.skip()
-            })?;
-            Ok(any)
+            elements(cursor, rest, style, out)
         }
         _ => {
             cursor.skip()?;
             Ok(false)
         }
     }
+}
+
+/// `[3]`
+fn element(
+    cursor: &mut Cursor<'_>,
+    index: u64,
+    rest: &[Step],
+    style: Style,
+    out: &mut Output,
+) -> std::result::Result<bool, Malformed> {
+    let several = matches!(rest, [Step::Subscript, Step::Wildcard, ..]);
+    let style = if several { Style::Quoted } else { style };
+    let (mut at, mut any) = (0, false);
+    cursor.elements(|c| {
+        at += 1;
+        if at - 1 == index {
+            any = evaluate(c, rest, style, out)?;
+            return Ok(());
+        }
+        c.skip()
+    })?;
+    Ok(any)
+}
+
+/// `[*]`, and `[*][*]`, which flattens.
+fn elements(
+    cursor: &mut Cursor<'_>,
+    rest: &[Step],
+    style: Style,
+    out: &mut Output,
+) -> std::result::Result<bool, Malformed> {
+    if let [Step::Subscript, Step::Wildcard, rest @ ..] = rest {
+        let (inner, count) = all(cursor, rest, Style::Flatten)?;
+        out.raw(&format!("[{}]", inner.text));
+        return Ok(count > 0);
+    }
+    let inner_style = match style {
+        Style::Flatten => Style::Flatten,
+        _ => Style::Quoted,
+    };
+    let (inner, count) = all(cursor, rest, inner_style)?;
+    match (style, count) {
+        (Style::Quoted, _) | (_, 2..) => out.raw(&format!("[{}]", inner.text)),
+        (_, 1) => out.raw(&inner.text),
+        _ => {}
+    }
+    Ok(count > 0)
 }
 
 /// What matches in each element, and in how many.

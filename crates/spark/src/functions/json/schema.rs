@@ -1,10 +1,7 @@
 //! Schemas: `schema_of_json`, and the schema argument of `from_json` and `from_csv`.
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
-use millstream_connectors::{
-    datetime::JavaPattern,
-    format::Options,
-};
+use millstream_connectors::{datetime::JavaPattern, format::Options};
 
 use super::{
     cursor::{Cursor, Kind, Leniency, Malformed},
@@ -20,7 +17,11 @@ use crate::{
 
 pub(super) fn register(registry: &mut Registry) {
     let parameters = Parameters::fixed([Accepts::STRING]).optional([Accepts::Any]);
-    registry.add(Function::rewrite("schema_of_json", parameters, schema_of_json));
+    registry.add(Function::rewrite(
+        "schema_of_json",
+        parameters,
+        schema_of_json,
+    ));
 }
 
 /// The type that argument `index` names: DDL (`a INT, b STRING`, `ARRAY<INT>`) or StructType JSON.
@@ -50,12 +51,17 @@ pub(in crate::functions) fn schema_argument(call: &Call<'_>, index: usize) -> Re
 fn schema_of_json(call: &Call<'_>) -> Result<TypedExpr> {
     let options = options_of(call, 1)?;
     let ScalarValue::Utf8(Some(text)) = call.constant(0, "json")? else {
-        return Err(crate::functions::rows::with_args(call, vec![call.arg(0)?.clone()])
-            .mismatch("UNEXPECTED_NULL", &[("exprName", "json")]));
+        return Err(
+            crate::functions::rows::with_args(call, vec![call.arg(0)?.clone()])
+                .mismatch("UNEXPECTED_NULL", &[("exprName", "json")]),
+        );
     };
     let inference = Inference::new(call, &options)?;
     let inferred = inference.infer(&text).map_err(|Malformed| {
-        SparkError::plain(Exception::Spark, format!("schema_of_json: malformed JSON: {text}"))
+        SparkError::plain(
+            Exception::Spark,
+            format!("schema_of_json: malformed JSON: {text}"),
+        )
     })?;
     let name = format!("schema_of_json({})", call.arg(0)?.name);
     let schema = ScalarValue::from(sql_name(&inferred));
@@ -80,7 +86,9 @@ impl Inference {
     fn new(call: &Call<'_>, options: &Options) -> Result<Self> {
         let settings = format_settings(call)?;
         let flag = |name: &str, default: bool| {
-            options.flag(name, default).map_err(|e| format_error(e, "schema_of_json"))
+            options
+                .flag(name, default)
+                .map_err(|e| format_error(e, "schema_of_json"))
         };
         let timestamps = match flag("inferTimestamp", false)? {
             false => None,
@@ -92,7 +100,10 @@ impl Inference {
                     ),
                     None => None,
                 };
-                Some(TimestampFormat { pattern, zone: settings.time_zone })
+                Some(TimestampFormat {
+                    pattern,
+                    zone: settings.time_zone,
+                })
             }
         };
         Ok(Self {
@@ -115,10 +126,12 @@ impl Inference {
             return Ok(DataType::Utf8);
         }
         let inferred = self.value(&mut cursor)?;
-        Ok(self.settle(inferred).unwrap_or_else(|| match text.trim_start().starts_with('{') {
-            true => DataType::Struct(Default::default()),
-            false => DataType::Utf8,
-        }))
+        Ok(self
+            .settle(inferred)
+            .unwrap_or_else(|| match text.trim_start().starts_with('{') {
+                true => DataType::Struct(Default::default()),
+                false => DataType::Utf8,
+            }))
     }
 
     fn value(&self, cursor: &mut Cursor<'_>) -> std::result::Result<DataType, Malformed> {
@@ -135,7 +148,11 @@ impl Inference {
             Kind::Number => self.number(cursor.number()?),
             Kind::True | Kind::False => {
                 cursor.skip()?;
-                if self.primitives_as_string { DataType::Utf8 } else { DataType::Boolean }
+                if self.primitives_as_string {
+                    DataType::Utf8
+                } else {
+                    DataType::Boolean
+                }
             }
             Kind::Array => {
                 let mut element = DataType::Null;
@@ -159,19 +176,32 @@ impl Inference {
     }
 
     fn string(&self, text: &str) -> DataType {
-        let is_timestamp = self.timestamps.as_ref().is_some_and(|format| match &format.pattern {
-            Some(pattern) => pattern.parse_timestamp(text, &format.zone).is_some(),
-            None => millstream_connectors::datetime::string_to_timestamp(text.as_bytes(), &format.zone)
+        let is_timestamp = self
+            .timestamps
+            .as_ref()
+            .is_some_and(|format| match &format.pattern {
+                Some(pattern) => pattern.parse_timestamp(text, &format.zone).is_some(),
+                None => millstream_connectors::datetime::string_to_timestamp(
+                    text.as_bytes(),
+                    &format.zone,
+                )
                 .is_some(),
-        });
-        if is_timestamp { timestamp() } else { DataType::Utf8 }
+            });
+        if is_timestamp {
+            timestamp()
+        } else {
+            DataType::Utf8
+        }
     }
 
     fn number(&self, text: &str) -> DataType {
         if self.primitives_as_string {
             return DataType::Utf8;
         }
-        let whole = text.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit());
+        let whole = text
+            .trim_start_matches('-')
+            .bytes()
+            .all(|b| b.is_ascii_digit());
         if whole {
             let digits = text.trim_start_matches(['-', '0']).len().max(1);
             return match (text.parse::<i64>(), u8::try_from(digits)) {
@@ -201,7 +231,13 @@ impl Inference {
                 let fields: Vec<Field> = fields
                     .iter()
                     .filter(|f| !f.name().is_empty())
-                    .filter_map(|f| Some(Field::new(f.name(), self.settle(f.data_type().clone())?, true)))
+                    .filter_map(|f| {
+                        Some(Field::new(
+                            f.name(),
+                            self.settle(f.data_type().clone())?,
+                            true,
+                        ))
+                    })
                     .collect();
                 (!fields.is_empty()).then(|| DataType::Struct(fields.into()))
             }
@@ -214,7 +250,10 @@ impl Inference {
 fn decimal_digits(text: &str) -> Option<(u8, i8)> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let exponent: i32 = exponent.parse().ok()?;
-    let (whole, fraction) = mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa, ""));
+    let (whole, fraction) = mantissa
+        .trim_start_matches('-')
+        .split_once('.')
+        .unwrap_or((mantissa, ""));
     let digits = format!("{whole}{fraction}");
     let precision = i32::try_from(digits.trim_start_matches('0').len().max(1)).ok()?;
     let scale = i32::try_from(fraction.len()).ok()? - exponent;
@@ -253,7 +292,8 @@ fn compatible(a: &DataType, b: &DataType) -> DataType {
         }
         (DataType::Decimal128(_, _), DataType::Float64)
         | (DataType::Float64, DataType::Decimal128(_, _)) => DataType::Float64,
-        (DataType::Decimal128(p, s), DataType::Int64) | (DataType::Int64, DataType::Decimal128(p, s)) => {
+        (DataType::Decimal128(p, s), DataType::Int64)
+        | (DataType::Int64, DataType::Decimal128(p, s)) => {
             let (p, s) = types::decimal::wider((*p, *s), (20, 0));
             DataType::Decimal128(p, s)
         }

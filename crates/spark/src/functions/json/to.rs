@@ -1,13 +1,18 @@
 //! `to_json`.
 use std::sync::Arc;
 
-use arrow::{array::{ArrayRef, new_null_array}, datatypes::DataType};
+use arrow::{
+    array::{ArrayRef, new_null_array},
+    datatypes::DataType,
+};
 use millstream_connectors::format::json::JsonTexts;
 
 use super::{format_error, format_settings, options_of};
 use crate::{
     error::{Result, quoted},
-    functions::{Accepts, Batch, Call, Function, Parameters, PreparedKernel, Registry, rows::with_args},
+    functions::{
+        Accepts, Batch, Call, Function, Parameters, PreparedKernel, Registry, rows::with_args,
+    },
     typed::TypedExpr,
     types::sql_name,
 };
@@ -52,6 +57,8 @@ impl PreparedKernel for ToJson {
         if *values.data_type() == DataType::Null {
             return Ok(new_null_array(&DataType::Utf8, batch.len()));
         }
-        self.texts.format(&values).map_err(|e| format_error(e, "to_json"))
+        self.texts
+            .format(&values)
+            .map_err(|e| format_error(e, "to_json"))
     }
 }

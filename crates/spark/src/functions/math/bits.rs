@@ -11,11 +11,21 @@ use crate::{
 
 pub(super) fn register(registry: &mut Registry) {
     let counted = Accepts::one_of([Accepts::Integral, Accepts::BOOLEAN]);
-    registry.add(Function::scalar("bit_count", [counted], Returns::Type(DataType::Int32), bit_count));
+    registry.add(Function::scalar(
+        "bit_count",
+        [counted],
+        Returns::Type(DataType::Int32),
+        bit_count,
+    ));
     let bit = || Returns::Type(DataType::Int8);
     let parameters = || [Accepts::Integral, Accepts::INT];
     registry.add(Function::scalar("bit_get", parameters(), bit(), bit_get).alias("getbit"));
-    registry.add(Function::scalar("bin", [Accepts::LONG], Returns::Type(DataType::Utf8), bin));
+    registry.add(Function::scalar(
+        "bin",
+        [Accepts::LONG],
+        Returns::Type(DataType::Utf8),
+        bin,
+    ));
     registry.add(Function::scalar(
         "conv",
         [Accepts::STRING, Accepts::INT, Accepts::INT],
@@ -74,7 +84,12 @@ fn conv(batch: &Batch<'_>) -> Result<ArrayRef> {
         if !(2..=36).contains(&from) || !(2..=36).contains(&to.saturating_abs()) {
             return Ok(None);
         }
-        convert(texts.value(row).trim_matches(' '), from.unsigned_abs(), to, batch.context().ansi)
+        convert(
+            texts.value(row).trim_matches(' '),
+            from.unsigned_abs(),
+            to,
+            batch.context().ansi,
+        )
     })
 }
 
@@ -90,7 +105,9 @@ fn convert(text: &str, from: u32, to: i32, ansi: bool) -> Result<Option<String>>
     let mut value: u64 = 0;
     // What is not a digit of the base ends the number.
     for digit in digits.chars().map_while(|c| c.to_digit(from)) {
-        let next = value.checked_mul(from.into()).and_then(|v| v.checked_add(digit.into()));
+        let next = value
+            .checked_mul(from.into())
+            .and_then(|v| v.checked_add(digit.into()));
         value = match next {
             Some(next) => next,
             None if ansi => return Err(arithmetic_overflow("Overflow in function conv()", "")),
@@ -102,11 +119,19 @@ fn convert(text: &str, from: u32, to: i32, ansi: bool) -> Result<Option<String>>
     }
     let mut shows_minus = false;
     if negative && to > 0 {
-        value = if value > i64::MAX as u64 { u64::MAX } else { value.wrapping_neg() };
+        value = if value > i64::MAX as u64 {
+            u64::MAX
+        } else {
+            value.wrapping_neg()
+        };
     } else if to < 0 {
         let signed = value as i64;
         shows_minus = negative || signed < 0;
-        value = if negative { value } else { signed.unsigned_abs() };
+        value = if negative {
+            value
+        } else {
+            signed.unsigned_abs()
+        };
     }
     let base = u64::from(to.unsigned_abs());
     let mut out = vec![];

@@ -19,7 +19,9 @@ use crate::{
 pub(super) fn register(registry: &mut Registry) {
     for (name, wanted) in [("greatest", Ordering::Greater), ("least", Ordering::Less)] {
         let parameters = Parameters::variadic(2, Accepts::Any);
-        registry.add(Function::rewrite(name, parameters, move |call| extreme_call(call, wanted)));
+        registry.add(Function::rewrite(name, parameters, move |call| {
+            extreme_call(call, wanted)
+        }));
     }
 }
 
@@ -29,13 +31,19 @@ fn extreme_call(call: &Call<'_>, wanted: Ordering) -> Result<TypedExpr> {
         let types: Vec<String> = call.args.iter().map(TypedExpr::type_sql).collect();
         let function = quoted_id(call.called);
         let types = format!("[{}]", types.join(", "));
-        call.mismatch("DATA_DIFF_TYPES", &[("functionName", &function), ("dataType", &types)])
+        call.mismatch(
+            "DATA_DIFF_TYPES",
+            &[("functionName", &function), ("dataType", &types)],
+        )
     };
     let types = call.args.iter().map(|a| &a.data_type);
     // Text is not compared with anything else.
     let texts = |t: &&arrow::datatypes::DataType| **t == arrow::datatypes::DataType::Utf8;
     let nulls = |t: &&arrow::datatypes::DataType| **t == arrow::datatypes::DataType::Null;
-    let (text, other) = (types.clone().any(|t| texts(&t)), types.clone().any(|t| !texts(&t) && !nulls(&t)));
+    let (text, other) = (
+        types.clone().any(|t| texts(&t)),
+        types.clone().any(|t| !texts(&t) && !nulls(&t)),
+    );
     if text && other {
         return Err(mixed());
     }
@@ -49,13 +57,18 @@ fn extreme_call(call: &Call<'_>, wanted: Ordering) -> Result<TypedExpr> {
             "INVALID_ORDERING_TYPE",
             &[
                 ("functionName", &quoted_id(call.called)),
-                ("dataType", &crate::error::quoted(crate::types::sql_name(&data_type))),
+                (
+                    "dataType",
+                    &crate::error::quoted(crate::types::sql_name(&data_type)),
+                ),
             ],
         ));
     }
     let nullable = args.iter().all(|a| a.nullable);
     let call = with_args(call, args);
-    Ok(call.kernel(Arc::new(Extreme { wanted }), data_type, nullable).named(name))
+    Ok(call
+        .kernel(Arc::new(Extreme { wanted }), data_type, nullable)
+        .named(name))
 }
 
 #[derive(Debug)]
@@ -84,11 +97,13 @@ impl PreparedKernel for Extreme {
                 }
                 let beats = match *best {
                     None => true,
-                    Some(earlier) => comparators
-                        .get(earlier)
-                        .ok_or_else(|| SparkError::internal("an argument was not compared"))?(
-                        row, row
-                    ) == self.wanted,
+                    Some(earlier) => {
+                        comparators
+                            .get(earlier)
+                            .ok_or_else(|| SparkError::internal("an argument was not compared"))?(
+                            row, row,
+                        ) == self.wanted
+                    }
                 };
                 if beats {
                     *best = Some(index);

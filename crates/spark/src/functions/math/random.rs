@@ -21,13 +21,16 @@ use crate::{
         rows::with_args,
     },
     typed::TypedExpr,
-
 };
 
 pub(super) fn register(registry: &mut Registry) {
     let seed = || Parameters::none().optional([Accepts::Any]);
     let uniform = |call: &Call<'_>| random_call(call, "rand", XorShift::uniform);
-    registry.add(Function::rewrite("rand", seed(), uniform).alias("random").shown_as("rand"));
+    registry.add(
+        Function::rewrite("rand", seed(), uniform)
+            .alias("random")
+            .shown_as("rand"),
+    );
     let normal = |call: &Call<'_>| random_call(call, "randn", XorShift::normal);
     registry.add(Function::rewrite("randn", seed(), normal));
 }
@@ -41,7 +44,11 @@ fn random_call(
         None => rand::random(),
         Some(_) => seed_of(call)?,
     };
-    let kernel = Random { seed, draw, state: Mutex::new(XorShift::new(seed)) };
+    let kernel = Random {
+        seed,
+        draw,
+        state: Mutex::new(XorShift::new(seed)),
+    };
     let kernel = Kernel::Prepared(Arc::new(kernel));
     // The seed is part of the kernel: without arguments there is nothing to fold.
     let bare = with_args(call, vec![]);
@@ -52,7 +59,10 @@ fn random_call(
 fn seed_of(call: &Call<'_>) -> Result<i64> {
     let required = format!("({} or {})", quoted("INT"), quoted("BIGINT"));
     let arg = call.arg(0)?;
-    let known = matches!(arg.data_type, DataType::Int32 | DataType::Int64 | DataType::Null);
+    let known = matches!(
+        arg.data_type,
+        DataType::Int32 | DataType::Int64 | DataType::Null
+    );
     if !known {
         return Err(call.unexpected_type(0, &required));
     }
@@ -71,7 +81,9 @@ struct Random {
 
 impl fmt::Debug for Random {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Random").field("seed", &self.seed).finish_non_exhaustive()
+        f.debug_struct("Random")
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,7 +111,10 @@ impl XorShift {
         let bytes = seed.to_be_bytes();
         let low = murmur3_bytes(bytes, ARRAY_SEED);
         let high = murmur3_bytes(bytes, low);
-        Self { state: (i64::from(high as i32) << 32) | i64::from(low), spare: None }
+        Self {
+            state: (i64::from(high as i32) << 32) | i64::from(low),
+            spare: None,
+        }
     }
 
     fn next(&mut self, bits: u32) -> i64 {
@@ -138,7 +153,10 @@ fn murmur3_bytes(bytes: [u8; 8], seed: u32) -> u32 {
     for word in words {
         let mut k = u32::from_le_bytes(*word).wrapping_mul(0xcc9e_2d51);
         k = k.rotate_left(15).wrapping_mul(0x1b87_3593);
-        hash = (hash ^ k).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
+        hash = (hash ^ k)
+            .rotate_left(13)
+            .wrapping_mul(5)
+            .wrapping_add(0xe654_6b64);
     }
     hash ^= 8;
     hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);

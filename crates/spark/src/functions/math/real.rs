@@ -28,27 +28,51 @@ pub(super) fn register(registry: &mut Registry) {
     unary(registry, "ln", "ln", |x| positive(x, libm::log));
     unary(registry, "rint", "rint", |x| Some(x.round_ties_even()));
     for (name, shown, compute) in BINARY {
-        let kernel = Arc::new(Binary { name, compute: *compute });
-        registry.add(Function::rewrite(name, [Accepts::DOUBLE, Accepts::DOUBLE], move |call| {
-            let kernel: Arc<dyn PreparedKernel> = Arc::<Binary>::clone(&kernel);
-            let typed = call.kernel(kernel, DataType::Float64, call.any_nullable());
-            let name = typed.name.replacen(call.called, shown, 1);
-            Ok(typed.named(name))
-        }));
+        let kernel = Arc::new(Binary {
+            name,
+            compute: *compute,
+        });
+        registry.add(Function::rewrite(
+            name,
+            [Accepts::DOUBLE, Accepts::DOUBLE],
+            move |call| {
+                let kernel: Arc<dyn PreparedKernel> = Arc::<Binary>::clone(&kernel);
+                let typed = call.kernel(kernel, DataType::Float64, call.any_nullable());
+                let name = typed.name.replacen(call.called, shown, 1);
+                Ok(typed.named(name))
+            },
+        ));
     }
     let base = Parameters::fixed([Accepts::DOUBLE]).optional([Accepts::DOUBLE]);
     registry.add(Function::rewrite("log", base, log_call));
     let constant = |value: f64, shown: &'static str| {
         move |_: &Call<'_>| {
-            Ok(TypedExpr::new(lit(ScalarValue::Float64(Some(value))), DataType::Float64, false, shown))
+            Ok(TypedExpr::new(
+                lit(ScalarValue::Float64(Some(value))),
+                DataType::Float64,
+                false,
+                shown,
+            ))
         }
     };
-    registry.add(Function::rewrite("e", Parameters::none(), constant(E, "E()")));
-    registry.add(Function::rewrite("pi", Parameters::none(), constant(PI, "PI()")));
+    registry.add(Function::rewrite(
+        "e",
+        Parameters::none(),
+        constant(E, "E()"),
+    ));
+    registry.add(Function::rewrite(
+        "pi",
+        Parameters::none(),
+        constant(PI, "PI()"),
+    ));
     let flag = Returns::NotNull(DataType::Boolean);
     let number = Accepts::one_of([Accepts::DOUBLE, Accepts::Type(DataType::Float32)]);
     registry.add(Function::scalar("isnan", [number], flag, isnan));
-    registry.add(Function::rewrite("nanvl", [Accepts::DOUBLE, Accepts::DOUBLE], nanvl_call));
+    registry.add(Function::rewrite(
+        "nanvl",
+        [Accepts::DOUBLE, Accepts::DOUBLE],
+        nanvl_call,
+    ));
 }
 
 fn positive(x: f64, f: fn(f64) -> f64) -> Option<f64> {
@@ -89,7 +113,10 @@ const UNARY: &[(&str, Compute)] = &[
     ("radians", |x| Some(x * (PI / 180.0))),
 ];
 
-const BINARY: &[(&str, &str, fn(f64, f64) -> f64)] = &[
+type Compute2 = fn(f64, f64) -> f64;
+
+/// Name, name that is printed, function.
+const BINARY: &[(&str, &str, Compute2)] = &[
     ("pow", "pow", libm::pow),
     ("power", "POWER", libm::pow),
     ("atan2", "ATAN2", |y, x| libm::atan2(y + 0.0, x + 0.0)),
@@ -127,7 +154,7 @@ impl PreparedKernel for Unary {
 #[derive(Debug)]
 struct Binary {
     name: &'static str,
-    compute: fn(f64, f64) -> f64,
+    compute: Compute2,
 }
 
 impl PreparedKernel for Binary {
@@ -137,7 +164,10 @@ impl PreparedKernel for Binary {
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
         let rows = Rows::new(batch)?;
-        let (a, b) = (rows.primitive::<Float64Type>(0)?, rows.primitive::<Float64Type>(1)?);
+        let (a, b) = (
+            rows.primitive::<Float64Type>(0)?,
+            rows.primitive::<Float64Type>(1)?,
+        );
         rows.numbers::<Float64Type>(|row| Ok(Some((self.compute)(a.value(row), b.value(row)))))
     }
 }
@@ -146,7 +176,12 @@ impl PreparedKernel for Binary {
 fn log_call(call: &Call<'_>) -> Result<TypedExpr> {
     let call = match call.args.as_slice() {
         [x] => {
-            let e = TypedExpr::new(lit(ScalarValue::Float64(Some(E))), DataType::Float64, false, "E()");
+            let e = TypedExpr::new(
+                lit(ScalarValue::Float64(Some(E))),
+                DataType::Float64,
+                false,
+                "E()",
+            );
             with_args(call, vec![e, x.clone()])
         }
         args => with_args(call, args.to_vec()),
@@ -166,7 +201,10 @@ impl PreparedKernel for Logarithm {
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
         let rows = Rows::new(batch)?;
-        let (bases, values) = (rows.primitive::<Float64Type>(0)?, rows.primitive::<Float64Type>(1)?);
+        let (bases, values) = (
+            rows.primitive::<Float64Type>(0)?,
+            rows.primitive::<Float64Type>(1)?,
+        );
         rows.numbers::<Float64Type>(|row| {
             let (base, x) = (bases.value(row), values.value(row));
             let undefined = base <= 0.0 || x <= 0.0;
@@ -203,7 +241,10 @@ impl PreparedKernel for NanVl {
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
         use arrow::array::Array;
         let rows = Rows::requiring(batch, 1)?;
-        let (a, b) = (rows.primitive::<Float64Type>(0)?, rows.primitive::<Float64Type>(1)?);
+        let (a, b) = (
+            rows.primitive::<Float64Type>(0)?,
+            rows.primitive::<Float64Type>(1)?,
+        );
         rows.numbers::<Float64Type>(|row| {
             let value = a.value(row);
             Ok(match value.is_nan() {

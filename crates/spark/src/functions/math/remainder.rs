@@ -25,10 +25,14 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Function::rewrite("pmod", [Accepts::Any, Accepts::Any], |call| {
-        let (call, data_type) = numeric_operands(call, DecimalOp::Remainder)?;
-        Ok(call.kernel(Arc::new(Remainder), data_type, true))
-    }));
+    registry.add(Function::rewrite(
+        "pmod",
+        [Accepts::Any, Accepts::Any],
+        |call| {
+            let (call, data_type) = numeric_operands(call, DecimalOp::Remainder)?;
+            Ok(call.kernel(Arc::new(Remainder), data_type, true))
+        },
+    ));
 }
 
 #[derive(Debug)]
@@ -89,7 +93,9 @@ impl Remainder {
         rows.decimal_values((p, s), |row| {
             let left = rescale_value(a.value(row), a.scale(), scale);
             let right = rescale_value(b.value(row), b.scale(), scale);
-            let (Some(left), Some(right)) = (left, right) else { return Ok(None) };
+            let (Some(left), Some(right)) = (left, right) else {
+                return Ok(None);
+            };
             let rest = self.divide((left, right), ansi, |a, b| a.wrapping_rem(b))?;
             Ok(rest.and_then(|r| rescale_value(r, scale, s)))
         })
@@ -97,7 +103,10 @@ impl Remainder {
 }
 
 fn by_zero() -> SparkError {
-    SparkError::arithmetic("REMAINDER_BY_ZERO", &[("config", "\"spark.sql.ansi.enabled\"")])
+    SparkError::arithmetic(
+        "REMAINDER_BY_ZERO",
+        &[("config", "\"spark.sql.ansi.enabled\"")],
+    )
 }
 
 /// The call with both operands of one numeric type (decimals keep their own), and the type of the result.
@@ -120,7 +129,9 @@ fn numeric_operands<'a>(call: &Call<'a>, op: DecimalOp) -> Result<(Call<'a>, Dat
     let common = match (&left.data_type, &right.data_type) {
         (DataType::Null, DataType::Null) => Some(DataType::Float64),
         (DataType::Utf8, DataType::Utf8) => Some(DataType::Float64),
-        (a, b) if !ansi && (*a == DataType::Utf8 || *b == DataType::Utf8) => Some(DataType::Float64),
+        (a, b) if !ansi && (*a == DataType::Utf8 || *b == DataType::Utf8) => {
+            Some(DataType::Float64)
+        }
         (a, b) => coercion::wider(a, b, ansi),
     };
     let Some(common) = common.filter(is_numeric) else {
@@ -128,8 +139,11 @@ fn numeric_operands<'a>(call: &Call<'a>, op: DecimalOp) -> Result<(Call<'a>, Dat
         let parameters = [("left", left.as_str()), ("right", right.as_str())];
         return Err(call.mismatch("BINARY_OP_DIFF_TYPES", &parameters));
     };
-    let args: Result<Vec<TypedExpr>> =
-        call.args.iter().map(|a| coerce(a.clone(), &common, &call.context.eval)).collect();
+    let args: Result<Vec<TypedExpr>> = call
+        .args
+        .iter()
+        .map(|a| coerce(a.clone(), &common, &call.context.eval))
+        .collect();
     let result = match &common {
         DataType::Decimal128(p, s) => {
             let (p, s) = decimal::result(op, (*p, *s), (*p, *s));

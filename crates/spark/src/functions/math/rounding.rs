@@ -27,10 +27,14 @@ use crate::{
 pub(super) fn register(registry: &mut Registry) {
     let parameters = || Parameters::fixed([Accepts::Numeric]).optional([Accepts::INT]);
     let mut add = |name: &'static str, mode: Mode| {
-        registry.add(Function::rewrite(name, parameters(), move |call| match call.args.len() {
-            1 if mode.is_whole() => whole_call(call, mode),
-            _ => scaled_call(call, mode),
-        }));
+        registry.add(Function::rewrite(
+            name,
+            parameters(),
+            move |call| match call.args.len() {
+                1 if mode.is_whole() => whole_call(call, mode),
+                _ => scaled_call(call, mode),
+            },
+        ));
     };
     add("round", Mode::HalfUp);
     add("bround", Mode::HalfEven);
@@ -146,7 +150,9 @@ fn scaled_call(call: &Call<'_>, mode: Mode) -> Result<TypedExpr> {
 /// The scale, which must be a constant.
 fn constant_scale(call: &Call<'_>, mode: Mode) -> Result<Option<i32>> {
     if !mode.is_whole() {
-        let ScalarValue::Int32(scale) = call.constant(1, "scale")? else { return Ok(None) };
+        let ScalarValue::Int32(scale) = call.constant(1, "scale")? else {
+            return Ok(None);
+        };
         return Ok(scale);
     }
     let scale = match call.arg(1)?.is_foldable() {
@@ -213,7 +219,11 @@ impl PreparedKernel for Round {
                 rows.numbers::<Float32Type>(|row| {
                     let value = values.value(row);
                     let text = || format!("{value:e}");
-                    Ok(Some(if value.is_finite() { self.printed(&text()).parse().unwrap_or(value) } else { value }))
+                    Ok(Some(if value.is_finite() {
+                        self.printed(&text()).parse().unwrap_or(value)
+                    } else {
+                        value
+                    }))
                 })
             }
             _ => {
@@ -221,7 +231,11 @@ impl PreparedKernel for Round {
                 rows.numbers::<Float64Type>(|row| {
                     let value = values.value(row);
                     let text = || format!("{value:e}");
-                    Ok(Some(if value.is_finite() { self.printed(&text()).parse().unwrap_or(value) } else { value }))
+                    Ok(Some(if value.is_finite() {
+                        self.printed(&text()).parse().unwrap_or(value)
+                    } else {
+                        value
+                    }))
                 })
             }
         }
@@ -233,9 +247,14 @@ impl Round {
         let values = rows.primitive::<Float64Type>(0)?;
         rows.numbers::<Int64Type>(|row| {
             let value = values.value(row);
-            let whole = if self.mode == Mode::Ceiling { value.ceil() } else { value.floor() };
+            let whole = if self.mode == Mode::Ceiling {
+                value.ceil()
+            } else {
+                value.floor()
+            };
             // Casting saturates, which is what Java does where it may not fail.
-            let fits = whole.is_nan() || (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&whole);
+            let fits = whole.is_nan()
+                || (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&whole);
             if ansi && !fits {
                 return Err(arithmetic_overflow("overflow", ""));
             }
@@ -253,7 +272,10 @@ impl Round {
             if self.scale >= 0 {
                 return Ok(Some(value));
             }
-            let rounded = self.mode.rescale(i128::from(value.into()), 0, self.scale).unwrap_or(0);
+            let rounded = self
+                .mode
+                .rescale(i128::from(value.into()), 0, self.scale)
+                .unwrap_or(0);
             match T::Native::try_from(rounded) {
                 Ok(fits) => Ok(Some(fits)),
                 Err(_) if ansi => Err(arithmetic_overflow("Overflow", "")),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use arrow::{
     array::ArrayRef,
     datatypes::{
-        ArrowPrimitiveType, DataType, DurationMicrosecondType, Float32Type,
-        Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalYearMonthType,
+        ArrowPrimitiveType, DataType, DurationMicrosecondType, Float32Type, Float64Type, Int8Type,
+        Int16Type, Int32Type, Int64Type, IntervalYearMonthType,
     },
 };
 
@@ -29,7 +29,9 @@ pub(super) fn register(registry: &mut Registry) {
         registry.add(Function::rewrite(name, [Accepts::Any], move |call| {
             let call = number_or_interval(call, &Accepts::DOUBLE)?;
             let name = format!("{shown}({})", call.arg(0)?.name);
-            Ok(call.kernel(Arc::new(Signum), DataType::Float64, true).named(name))
+            Ok(call
+                .kernel(Arc::new(Signum), DataType::Float64, true)
+                .named(name))
         }));
     }
 }
@@ -44,7 +46,10 @@ fn number_or_interval<'a>(call: &Call<'a>, number: &Accepts) -> Result<Call<'a>>
         let accepted = Accepts::one_of([number.clone(), Accepts::DAY_TIME, Accepts::YEAR_MONTH]);
         return Err(call.unexpected_type(0, &accepted.sql()));
     };
-    Ok(with_args(call, vec![coerce(arg, &target, &call.context.eval)?]))
+    Ok(with_args(
+        call,
+        vec![coerce(arg, &target, &call.context.eval)?],
+    ))
 }
 
 #[derive(Debug)]
@@ -77,7 +82,9 @@ impl PreparedKernel for Abs {
                 let values = rows.decimals(0)?;
                 rows.decimal_values((*p, *s), |row| Ok(Some(values.value(row).abs())))
             }
-            other => Err(SparkError::internal(format!("no absolute value of {other}"))),
+            other => Err(SparkError::internal(format!(
+                "no absolute value of {other}"
+            ))),
         }
     }
 }
@@ -124,7 +131,13 @@ impl PreparedKernel for Signum {
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
         let rows = Rows::new(batch)?;
-        let signum = |v: f64| if v == 0.0 || v.is_nan() { v } else { v.signum() };
+        let signum = |v: f64| {
+            if v == 0.0 || v.is_nan() {
+                v
+            } else {
+                v.signum()
+            }
+        };
         match rows.array(0)?.data_type() {
             DataType::Duration(_) => {
                 let values = rows.primitive::<DurationMicrosecondType>(0)?;

@@ -17,7 +17,10 @@ use datafusion::{
 
 use crate::{
     error::{Result, SparkError},
-    functions::{Accepts, Batch, Call, EvalContext, Function, FunctionContext, PreparedKernel, Registry, Resolution},
+    functions::{
+        Accepts, Batch, Call, EvalContext, Function, FunctionContext, PreparedKernel, Registry,
+        Resolution,
+    },
     typed::TypedExpr,
 };
 
@@ -29,9 +32,11 @@ pub(super) fn register(registry: &mut Registry) {
         ("try_divide", "/"),
         ("try_mod", "%"),
     ] {
-        registry.add(Function::rewrite(name, [Accepts::Any, Accepts::Any], move |call| {
-            tolerant_call(call, operator)
-        }));
+        registry.add(Function::rewrite(
+            name,
+            [Accepts::Any, Accepts::Any],
+            move |call| tolerant_call(call, operator),
+        ));
     }
 }
 
@@ -50,12 +55,17 @@ fn tolerant_call(call: &Call<'_>, operator: &'static str) -> Result<TypedExpr> {
     }
     // Operators only fail under ANSI rules: without them an overflow would wrap.
     let context = FunctionContext {
-        eval: Arc::new(EvalContext { ansi: true, ..EvalContext::clone(&call.context.eval) }),
+        eval: Arc::new(EvalContext {
+            ansi: true,
+            ..EvalContext::clone(&call.context.eval)
+        }),
         ..call.context.clone()
     };
     let resolution = Registry::builtin().call(Call::new(operator, operands, &context));
     let Resolution::Value(computed) = resolution? else {
-        return Err(SparkError::internal(format!("the operator {operator} is not a value")));
+        return Err(SparkError::internal(format!(
+            "the operator {operator} is not a value"
+        )));
     };
     let schema = Arc::new(Schema::new(fields));
     let expr = create_physical_expr(
@@ -64,7 +74,11 @@ fn tolerant_call(call: &Call<'_>, operator: &'static str) -> Result<TypedExpr> {
         &ExecutionProps::new(),
         &Default::default(),
     )?;
-    let kernel = Tolerant { operator, expr, schema };
+    let kernel = Tolerant {
+        operator,
+        expr,
+        schema,
+    };
     Ok(call.kernel(Arc::new(kernel), computed.data_type, true))
 }
 
@@ -91,7 +105,10 @@ impl PreparedKernel for Tolerant {
 
 impl Tolerant {
     fn rows(&self, rows: &RecordBatch, data_type: &DataType) -> Result<ArrayRef> {
-        let computed = self.expr.evaluate(rows).and_then(|v| v.into_array(rows.num_rows()));
+        let computed = self
+            .expr
+            .evaluate(rows)
+            .and_then(|v| v.into_array(rows.num_rows()));
         let error = match computed {
             Ok(array) => return Ok(array),
             Err(error) => SparkError::from(error),

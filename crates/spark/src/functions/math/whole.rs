@@ -11,10 +11,20 @@ use crate::{
 
 pub(super) fn register(registry: &mut Registry) {
     let long = || Returns::Nullable(DataType::Int64);
-    registry.add(Function::scalar("factorial", [Accepts::INT], long(), factorial));
+    registry.add(Function::scalar(
+        "factorial",
+        [Accepts::INT],
+        long(),
+        factorial,
+    ));
     let value = || Accepts::one_of([Accepts::DOUBLE, Accepts::YEAR_MONTH, Accepts::DAY_TIME]);
     let parameters = [value(), value(), value(), Accepts::LONG];
-    registry.add(Function::scalar("width_bucket", parameters, long(), width_bucket));
+    registry.add(Function::scalar(
+        "width_bucket",
+        parameters,
+        long(),
+        width_bucket,
+    ));
 }
 
 /// NULL beyond 20, where BIGINT ends.
@@ -46,7 +56,12 @@ fn width_bucket(batch: &Batch<'_>) -> Result<ArrayRef> {
     let (values, lows, highs) = (as_doubles(0)?, as_doubles(1)?, as_doubles(2)?);
     let at = |values: &[f64], row: usize| values.get(row).copied().unwrap_or(f64::NAN);
     rows.numbers::<Int64Type>(|row| {
-        Ok(bucket(at(&values, row), at(&lows, row), at(&highs, row), counts.value(row)))
+        Ok(bucket(
+            at(&values, row),
+            at(&lows, row),
+            at(&highs, row),
+            counts.value(row),
+        ))
     })
 }
 

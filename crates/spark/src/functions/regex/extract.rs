@@ -29,7 +29,13 @@ pub(super) fn register(registry: &mut Registry) {
             let call = with_defaults(call, 3, [TypedExpr::int(group)]);
             let nullable = call.any_nullable();
             let kernel = Kernel::Plain(kernel);
-            Ok(call.kernel_with(name, kernel, data_type.clone(), nullable, Volatility::Immutable))
+            Ok(call.kernel_with(
+                name,
+                kernel,
+                data_type.clone(),
+                nullable,
+                Volatility::Immutable,
+            ))
         }));
     };
     with_group("regexp_extract", 1, DataType::Utf8, regexp_extract);
@@ -39,7 +45,12 @@ pub(super) fn register(registry: &mut Registry) {
     let count = Returns::Type(DataType::Int32);
     registry.add(Function::scalar("regexp_count", two(), count, regexp_count));
     let text = Returns::Nullable(DataType::Utf8);
-    registry.add(Function::scalar("regexp_substr", two(), text, regexp_substr));
+    registry.add(Function::scalar(
+        "regexp_substr",
+        two(),
+        text,
+        regexp_substr,
+    ));
 }
 
 fn group_of(function: &str, pattern: &Pattern, index: i32) -> Result<usize> {
@@ -65,7 +76,9 @@ fn regexp_extract(batch: &Batch<'_>) -> Result<ArrayRef> {
     rows.text(|row| {
         let text = texts.value(row);
         let pattern = compiled.get(patterns.value(row))?;
-        let Some(groups) = pattern.groups_at(text, 0)? else { return Ok(Some("")) };
+        let Some(groups) = pattern.groups_at(text, 0)? else {
+            return Ok(Some(""));
+        };
         let group = group_of("regexp_extract", &pattern, indexes.value(row))?;
         Ok(Some(groups.get(group).map_or("", |m| m.as_str())))
     })
@@ -85,9 +98,12 @@ fn regexp_extract_all(batch: &Batch<'_>) -> Result<ArrayRef> {
         let pattern = compiled.get(patterns.value(row))?;
         let mut from = Some(0);
         while let Some(at) = from {
-            let Some(groups) = pattern.groups_at(text, at)? else { break };
+            let Some(groups) = pattern.groups_at(text, at)? else {
+                break;
+            };
             let group = group_of("regexp_extract_all", &pattern, indexes.value(row))?;
-            out.values().append_value(groups.get(group).map_or("", |m| m.as_str()));
+            out.values()
+                .append_value(groups.get(group).map_or("", |m| m.as_str()));
             let whole = groups.get(0).map_or((at, at), |m| (m.start(), m.end()));
             from = next_start(text, whole);
         }
@@ -105,7 +121,9 @@ fn regexp_count(batch: &Batch<'_>) -> Result<ArrayRef> {
         let pattern = compiled.get(patterns.value(row))?;
         let (mut count, mut from) = (0, Some(0));
         while let Some(at) = from {
-            let Some(found) = pattern.find_at(text, at)? else { break };
+            let Some(found) = pattern.find_at(text, at)? else {
+                break;
+            };
             count += 1;
             from = next_start(text, found);
         }

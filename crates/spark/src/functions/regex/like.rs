@@ -14,18 +14,32 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    let parameters = || Parameters::fixed([Accepts::STRING, Accepts::STRING]).optional([Accepts::STRING]);
-    registry.add(Function::rewrite("like", parameters(), |call| like_call(call, false)));
-    registry.add(Function::rewrite("ilike", parameters(), |call| like_call(call, true)));
+    let parameters =
+        || Parameters::fixed([Accepts::STRING, Accepts::STRING]).optional([Accepts::STRING]);
+    registry.add(Function::rewrite("like", parameters(), |call| {
+        like_call(call, false)
+    }));
+    registry.add(Function::rewrite("ilike", parameters(), |call| {
+        like_call(call, true)
+    }));
     for name in ["rlike", "regexp", "regexp_like"] {
-        registry.add(Function::rewrite(name, [Accepts::STRING, Accepts::STRING], move |call| {
-            let nullable = call.any_nullable();
-            let kernel = Kernel::Plain(rlike);
-            let typed =
-                call.kernel_with("rlike", kernel, DataType::Boolean, nullable, Volatility::Immutable);
-            let shown = typed.name.replacen(name, &name.to_uppercase(), 1);
-            Ok(typed.named(shown))
-        }));
+        registry.add(Function::rewrite(
+            name,
+            [Accepts::STRING, Accepts::STRING],
+            move |call| {
+                let nullable = call.any_nullable();
+                let kernel = Kernel::Plain(rlike);
+                let typed = call.kernel_with(
+                    "rlike",
+                    kernel,
+                    DataType::Boolean,
+                    nullable,
+                    Volatility::Immutable,
+                );
+                let shown = typed.name.replacen(name, &name.to_uppercase(), 1);
+                Ok(typed.named(shown))
+            },
+        ));
     }
 }
 
@@ -33,7 +47,12 @@ fn rlike(batch: &Batch<'_>) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
     let (texts, patterns) = (rows.strings(0)?, rows.strings(1)?);
     let mut compiled = Patterns::new("rlike");
-    rows.flags(|row| compiled.get(patterns.value(row))?.is_found(texts.value(row)).map(Some))
+    rows.flags(|row| {
+        compiled
+            .get(patterns.value(row))?
+            .is_found(texts.value(row))
+            .map(Some)
+    })
 }
 
 fn like_call(call: &Call<'_>, ignore_case: bool) -> Result<TypedExpr> {
@@ -48,7 +67,10 @@ fn like_call(call: &Call<'_>, ignore_case: bool) -> Result<TypedExpr> {
         _ => format!("{} LIKE {} ESCAPE '{escape}'", text.name, pattern.name),
     };
     let nullable = text.nullable || pattern.nullable;
-    let kernel = Arc::new(Like { escape, ignore_case });
+    let kernel = Arc::new(Like {
+        escape,
+        ignore_case,
+    });
     let typed = with_args(call, vec![text, pattern]).kernel(kernel, DataType::Boolean, nullable);
     Ok(typed.named(name))
 }
@@ -61,7 +83,10 @@ fn escape_character(call: &Call<'_>, arg: &TypedExpr) -> Result<char> {
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         (Some(c), None) => Ok(c),
-        _ => Err(SparkError::analysis("INVALID_ESCAPE_CHAR", &[("sqlExpr", &arg.sql())])),
+        _ => Err(SparkError::analysis(
+            "INVALID_ESCAPE_CHAR",
+            &[("sqlExpr", &arg.sql())],
+        )),
     }
 }
 
@@ -126,15 +151,21 @@ impl Matcher {
             .unwrap_or_default();
         let literal: Option<String> = inner
             .iter()
-            .map(|s| if let Step::Literal(c) = s { Some(*c) } else { None })
+            .map(|s| {
+                if let Step::Literal(c) = s {
+                    Some(*c)
+                } else {
+                    None
+                }
+            })
             .collect();
         Ok(match (literal, front, back) {
             (Some(text), false, false) => Self::Equal(text),
             (Some(text), false, true) => Self::Prefix(text),
             (Some(text), true, false) => Self::Suffix(text),
-            (Some(text), true, true) => {
-                Self::Part(Box::new(memchr::memmem::Finder::new(text.as_bytes()).into_owned()))
-            }
+            (Some(text), true, true) => Self::Part(Box::new(
+                memchr::memmem::Finder::new(text.as_bytes()).into_owned(),
+            )),
             (None, _, _) => Self::Steps(steps),
         })
     }
@@ -162,7 +193,10 @@ fn parse(pattern: &str, escape: char) -> Result<Vec<Step>> {
                     let next = format!("'{next}'");
                     let parameters = [("format", quoted()), ("char", next)];
                     let parameters = parameters.each_ref().map(|(k, v)| (*k, v.as_str()));
-                    return Err(SparkError::analysis("INVALID_FORMAT.ESC_IN_THE_MIDDLE", &parameters));
+                    return Err(SparkError::analysis(
+                        "INVALID_FORMAT.ESC_IN_THE_MIDDLE",
+                        &parameters,
+                    ));
                 }
                 None => {
                     let class = "INVALID_FORMAT.ESC_AT_THE_END";
@@ -200,7 +234,9 @@ fn walk(steps: &[Step], text: &str) -> bool {
             (step, rest) = (step + 1, ahead);
             continue;
         }
-        let Some((at, mut from)) = retry else { return false };
+        let Some((at, mut from)) = retry else {
+            return false;
+        };
         if from.next().is_none() {
             return false;
         }

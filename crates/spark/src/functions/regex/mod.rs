@@ -7,6 +7,7 @@ mod extract;
 mod java;
 mod like;
 mod pattern;
+mod property;
 mod replace;
 mod split;
 

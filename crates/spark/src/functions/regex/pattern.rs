@@ -28,7 +28,11 @@ pub(super) struct Pattern {
 impl Pattern {
     /// The compiled pattern, from the shared cache if it is there.
     pub(super) fn of(text: &str) -> std::result::Result<Arc<Self>, BadPattern> {
-        let known = COMPILED.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
+        let known = COMPILED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(text)
+            .cloned();
         if let Some(pattern) = known {
             return Ok(pattern);
         }
@@ -50,11 +54,17 @@ impl Pattern {
             false => None,
         };
         let groups = single.captures_len().saturating_sub(1);
-        Ok(Self { single, several, groups })
+        Ok(Self {
+            single,
+            several,
+            groups,
+        })
     }
 
     fn regex_for(&self, text: &str) -> &Regex {
-        let Some(several) = &self.several else { return &self.single };
+        let Some(several) = &self.several else {
+            return &self.single;
+        };
         let bytes = text.as_bytes();
         let terminated = memchr::memchr2(b'\n', b'\r', bytes).is_some()
             || (!text.is_ascii() && text.contains(['\u{85}', '\u{2028}', '\u{2029}']));
@@ -68,13 +78,22 @@ impl Pattern {
 
     /// The first match at or after byte `from`: its start and end.
     pub(super) fn find_at(&self, text: &str, from: usize) -> Result<Option<(usize, usize)>> {
-        let found = self.regex_for(text).find_from_pos(text, from).map_err(gave_up)?;
+        let found = self
+            .regex_for(text)
+            .find_from_pos(text, from)
+            .map_err(gave_up)?;
         Ok(found.map(|m| (m.start(), m.end())))
     }
 
     /// The groups of the first match at or after byte `from`.
-    pub(super) fn groups_at<'t>(&self, text: &'t str, from: usize) -> Result<Option<Captures<'t, str>>> {
-        self.regex_for(text).captures_from_pos(text, from).map_err(gave_up)
+    pub(super) fn groups_at<'t>(
+        &self,
+        text: &'t str,
+        from: usize,
+    ) -> Result<Option<Captures<'t, str>>> {
+        self.regex_for(text)
+            .captures_from_pos(text, from)
+            .map_err(gave_up)
     }
 }
 
@@ -90,7 +109,10 @@ pub(super) fn next_start(text: &str, (start, end): (usize, usize)) -> Option<usi
 
 /// The engine stops a search that would take exponential time.
 fn gave_up(error: fancy_regex::Error) -> SparkError {
-    SparkError::plain(Exception::Spark, format!("regular expression search gave up: {error}"))
+    SparkError::plain(
+        Exception::Spark,
+        format!("regular expression search gave up: {error}"),
+    )
 }
 
 /// `INVALID_PARAMETER_VALUE.PATTERN`.
@@ -114,7 +136,10 @@ pub(super) struct Patterns<'f> {
 impl<'f> Patterns<'f> {
     /// For messages of `function`.
     pub(super) fn new(function: &'f str) -> Self {
-        Self { function, last: None }
+        Self {
+            function,
+            last: None,
+        }
     }
 
     pub(super) fn get(&mut self, text: &str) -> Result<Arc<Pattern>> {

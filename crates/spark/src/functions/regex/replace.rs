@@ -32,7 +32,13 @@ pub(super) fn register(registry: &mut Registry) {
         }
         let (kernel, nullable) = (Kernel::Plain(regexp_replace), call.any_nullable());
         let name = "regexp_replace";
-        Ok(call.kernel_with(name, kernel, DataType::Utf8, nullable, Volatility::Immutable))
+        Ok(call.kernel_with(
+            name,
+            kernel,
+            DataType::Utf8,
+            nullable,
+            Volatility::Immutable,
+        ))
     }));
 }
 
@@ -46,7 +52,10 @@ fn regexp_replace(batch: &Batch<'_>) -> Result<ArrayRef> {
         let (text, replacement) = (texts.value(row), replacements.value(row));
         let pattern = compiled.get(patterns.value(row))?;
         let skip = usize::try_from(positions.value(row) - 1).unwrap_or(0);
-        let Some((start, _)) = text.char_indices().nth(skip).or((skip == 0).then_some((0, ' ')))
+        let Some((start, _)) = text
+            .char_indices()
+            .nth(skip)
+            .or((skip == 0).then_some((0, ' ')))
         else {
             return Ok(Some(text.to_string()));
         };
@@ -64,7 +73,9 @@ fn regexp_replace(batch: &Batch<'_>) -> Result<ArrayRef> {
         let mut out = String::with_capacity(text.len());
         let (mut copied, mut from) = (0, Some(start));
         while let Some(at) = from {
-            let Some(groups) = pattern.groups_at(text, at)? else { break };
+            let Some(groups) = pattern.groups_at(text, at)? else {
+                break;
+            };
             if last.as_ref().is_none_or(|(of, _)| *of != replacement) {
                 let parts = parse(replacement, pattern.groups).ok_or_else(invalid)?;
                 last = Some((replacement, parts));

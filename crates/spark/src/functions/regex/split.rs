@@ -23,7 +23,13 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(Function::rewrite("split", parameters, |call| {
         let call = with_defaults(call, 3, [TypedExpr::int(-1)]);
         let (parts, nullable) = (types::list(DataType::Utf8, false), call.any_nullable());
-        Ok(call.kernel_with("split", Kernel::Plain(split), parts, nullable, Volatility::Immutable))
+        Ok(call.kernel_with(
+            "split",
+            Kernel::Plain(split),
+            parts,
+            nullable,
+            Volatility::Immutable,
+        ))
     }));
 }
 
@@ -44,7 +50,9 @@ fn split(batch: &Batch<'_>) -> Result<ArrayRef> {
         }
         let limit = usize::try_from(limits.value(row)).ok().filter(|n| *n > 0);
         if let Some((_, splitter)) = &last {
-            splitter.split(texts.value(row), limit, |part| out.values().append_value(part))?;
+            splitter.split(texts.value(row), limit, |part| {
+                out.values().append_value(part)
+            })?;
         }
         out.append(true);
     }
@@ -60,14 +68,16 @@ enum Splitter {
 
 impl Splitter {
     fn new(pattern: &str) -> Result<Self> {
-        const SPECIAL: &[char] =
-            &['\\', '[', ']', '(', ')', '{', '}', '^', '$', '.', '|', '*', '+', '?'];
+        const SPECIAL: &[char] = &[
+            '\\', '[', ']', '(', ')', '{', '}', '^', '$', '.', '|', '*', '+', '?',
+        ];
         Ok(if pattern.is_empty() {
             Self::Characters
         } else if !pattern.contains(SPECIAL) {
             Self::Literal(pattern.to_string())
         } else {
-            let bad = |e: super::java::BadPattern| SparkError::plain(Exception::IllegalArgument, e.0);
+            let bad =
+                |e: super::java::BadPattern| SparkError::plain(Exception::IllegalArgument, e.0);
             Self::Pattern(Pattern::of(pattern).map_err(bad)?)
         })
     }
@@ -97,7 +107,9 @@ impl Splitter {
             Self::Pattern(pattern) => {
                 let (mut start, mut from, mut count) = (0, Some(0), 1);
                 while let Some(at) = from.filter(|_| count < limit) {
-                    let Some((begin, end)) = pattern.find_at(text, at)? else { break };
+                    let Some((begin, end)) = pattern.find_at(text, at)? else {
+                        break;
+                    };
                     from = next_start(text, (begin, end));
                     // Java: an empty match at the beginning splits off nothing.
                     if end == 0 {

@@ -10,7 +10,12 @@ pub(super) fn register(registry: &mut Registry) {
     let text = || Returns::Type(DataType::Utf8);
     registry.add(Function::scalar("upper", [Accepts::STRING], text(), upper).alias("ucase"));
     registry.add(Function::scalar("lower", [Accepts::STRING], text(), lower).alias("lcase"));
-    registry.add(Function::scalar("initcap", [Accepts::STRING], text(), initcap));
+    registry.add(Function::scalar(
+        "initcap",
+        [Accepts::STRING],
+        text(),
+        initcap,
+    ));
 }
 
 fn upper(batch: &Batch<'_>) -> Result<ArrayRef> {

@@ -36,7 +36,9 @@ fn format_number(batch: &Batch<'_>) -> Result<ArrayRef> {
     if *rows.array(1)?.data_type() == DataType::Int32 {
         let decimals = rows.ints(1)?;
         return rows.text(|row| {
-            let Ok(decimals) = usize::try_from(decimals.value(row)) else { return Ok(None) };
+            let Ok(decimals) = usize::try_from(decimals.value(row)) else {
+                return Ok(None);
+            };
             let pattern = Pattern::with_decimals(decimals);
             Ok(Some(pattern.format(&wide, row)))
         });
@@ -71,7 +73,13 @@ struct Pattern {
 
 impl Pattern {
     fn with_decimals(decimals: usize) -> Self {
-        Self { whole_min: 1, fraction_min: decimals, fraction_max: decimals, group: 3, ..Self::default() }
+        Self {
+            whole_min: 1,
+            fraction_min: decimals,
+            fraction_max: decimals,
+            group: 3,
+            ..Self::default()
+        }
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -95,7 +103,13 @@ impl Pattern {
                 "engineering notation in the number format '{text}'"
             )));
         }
-        let suffix = suffix.get(if exponent_min > 0 { exponent_min + 1 } else { 0 }..);
+        let suffix = suffix.get(
+            if exponent_min > 0 {
+                exponent_min + 1
+            } else {
+                0
+            }..,
+        );
         let suffix = suffix.unwrap_or_default();
         let zeros = |part: &str| part.matches('0').count();
         let percent = |part: &str| match part {
@@ -183,7 +197,10 @@ impl Pattern {
         let point = if after.is_empty() { "" } else { "." };
         let sign = if exponent < 0 { "-" } else { "" };
         let width = self.exponent_min;
-        format!("{before}{point}{after}E{sign}{:0width$}", exponent.unsigned_abs())
+        format!(
+            "{before}{point}{after}E{sign}{:0width$}",
+            exponent.unsigned_abs()
+        )
     }
 
     fn exact(&self, value: u128, scale: i8) -> String {
@@ -220,13 +237,20 @@ impl Pattern {
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let whole = whole.trim_start_matches('0');
         let whole = format!("{whole:0>width$}", width = self.whole_min);
-        let optional = fraction.get(self.fraction_min..).unwrap_or_default().trim_end_matches('0');
+        let optional = fraction
+            .get(self.fraction_min..)
+            .unwrap_or_default()
+            .trim_end_matches('0');
         let fraction_length = fraction.len().min(self.fraction_min) + optional.len();
         let fraction = fraction.get(..fraction_length).unwrap_or_default();
         let mut out = String::new();
         let count = whole.chars().count();
         for (at, c) in whole.chars().enumerate() {
-            if self.group > 0 && at > 0 && (count - at) % self.group == 0 && c.is_ascii_digit() {
+            if self.group > 0
+                && at > 0
+                && (count - at).is_multiple_of(self.group)
+                && c.is_ascii_digit()
+            {
                 out.push(',');
             }
             out.push(c);
@@ -254,7 +278,9 @@ fn split(pattern: &str) -> (&str, &str, &str) {
 
 /// `value` without its last `drop` digits, rounded half-even.
 fn half_even(value: u128, drop: u32) -> u128 {
-    let Some(divisor) = 10_u128.checked_pow(drop) else { return 0 };
+    let Some(divisor) = 10_u128.checked_pow(drop) else {
+        return 0;
+    };
     let (quotient, rest) = (value / divisor, value % divisor);
     let up = match (rest * 2).cmp(&divisor) {
         std::cmp::Ordering::Greater => true,

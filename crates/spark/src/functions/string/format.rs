@@ -19,7 +19,8 @@ use crate::{
 pub(super) fn register(registry: &mut Registry) {
     let parameters = Parameters::fixed([Accepts::STRING]).then_any(Accepts::Any);
     let returns = Returns::With(|call| Ok((DataType::Utf8, call.arg(0)?.nullable)));
-    registry.add(Function::scalar("format_string", parameters, returns, format_string).alias("printf"));
+    registry
+        .add(Function::scalar("format_string", parameters, returns, format_string).alias("printf"));
 }
 
 /// A value as the formatter sees it.
@@ -61,7 +62,13 @@ impl Argument {
         let of_long = |v: i64| (v ^ (v >> 32)) as i32;
         match self {
             Self::Null => 0,
-            Self::Boolean(v) => if *v { 1231 } else { 1237 },
+            Self::Boolean(v) => {
+                if *v {
+                    1231
+                } else {
+                    1237
+                }
+            }
             Self::Integer(v, 64) => of_long(*v),
             Self::Integer(v, _) => *v as i32,
             Self::Float(v, _) => of_long(v.to_bits() as i64),
@@ -73,8 +80,12 @@ impl Argument {
 /// Spark's strings hash with Murmur3.
 fn spark_text_hash(text: &str) -> i32 {
     let array: ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(vec![text]));
-    let hashes = millstream_state::hash::murmur3_hash(&[array], 1, millstream_state::hash::SPARK_SEED);
-    hashes.ok().and_then(|h| h.first().copied()).unwrap_or_default()
+    let hashes =
+        millstream_state::hash::murmur3_hash(&[array], 1, millstream_state::hash::SPARK_SEED);
+    hashes
+        .ok()
+        .and_then(|h| h.first().copied())
+        .unwrap_or_default()
 }
 
 fn argument(array: &ArrayRef, row: usize, context: &EvalContext) -> Result<Argument> {
@@ -84,8 +95,12 @@ fn argument(array: &ArrayRef, row: usize, context: &EvalContext) -> Result<Argum
     Ok(match array.data_type() {
         DataType::Boolean => Argument::Boolean(array.as_boolean().value(row)),
         DataType::Int8 => Argument::Integer(array.as_primitive::<Int8Type>().value(row).into(), 8),
-        DataType::Int16 => Argument::Integer(array.as_primitive::<Int16Type>().value(row).into(), 16),
-        DataType::Int32 => Argument::Integer(array.as_primitive::<Int32Type>().value(row).into(), 32),
+        DataType::Int16 => {
+            Argument::Integer(array.as_primitive::<Int16Type>().value(row).into(), 16)
+        }
+        DataType::Int32 => {
+            Argument::Integer(array.as_primitive::<Int32Type>().value(row).into(), 32)
+        }
         DataType::Int64 => Argument::Integer(array.as_primitive::<Int64Type>().value(row), 64),
         DataType::Float32 => {
             let value = array.as_primitive::<Float32Type>().value(row);
@@ -112,7 +127,9 @@ fn argument(array: &ArrayRef, row: usize, context: &EvalContext) -> Result<Argum
         data_type => {
             let one = array.slice(row, 1);
             let style = crate::cast::ToStringStyle::Cast;
-            let text = crate::cast::display_strings(&one, style, context)?.value(0).to_string();
+            let text = crate::cast::display_strings(&one, style, context)?
+                .value(0)
+                .to_string();
             let (text, class) = match data_type {
                 DataType::Decimal128(_, _) => (text, "org.apache.spark.sql.types.Decimal"),
                 DataType::List(_) => {
@@ -135,7 +152,10 @@ fn format_string(batch: &Batch<'_>) -> Result<ArrayRef> {
         if parsed.as_ref().is_none_or(|(of, _)| of != format) {
             parsed = Some((format.to_string(), parse(format)?));
         }
-        let pieces = parsed.as_ref().map(|(_, p)| p.as_slice()).unwrap_or_default();
+        let pieces = parsed
+            .as_ref()
+            .map(|(_, p)| p.as_slice())
+            .unwrap_or_default();
         let arguments: Vec<Argument> = (1..batch.arity())
             .map(|i| argument(rows.array(i)?, row, batch.context()))
             .collect::<Result<_>>()?;
@@ -242,7 +262,17 @@ fn specifier(text: &str) -> Result<(Specifier, usize)> {
     }
     let end = at + conversion.len_utf8();
     let source = text.get(..end).unwrap_or_default().to_string();
-    Ok((Specifier { source, which, flags, width, precision, conversion }, end))
+    Ok((
+        Specifier {
+            source,
+            which,
+            flags,
+            width,
+            precision,
+            conversion,
+        },
+        end,
+    ))
 }
 
 fn print(pieces: &[Piece], arguments: &[Argument]) -> Result<String> {
@@ -283,7 +313,10 @@ fn print(pieces: &[Piece], arguments: &[Argument]) -> Result<String> {
 }
 
 fn pad(out: &mut String, text: &str, specifier: &Specifier) {
-    let missing = specifier.width.unwrap_or(0).saturating_sub(text.chars().count());
+    let missing = specifier
+        .width
+        .unwrap_or(0)
+        .saturating_sub(text.chars().count());
     let blanks = " ".repeat(missing);
     match specifier.has('-') {
         true => out.extend([text, &blanks]),
@@ -306,7 +339,8 @@ fn convert(specifier: &Specifier, value: &Argument) -> Result<String> {
         ('h', _) => cut(format!("{:x}", value.hash())),
         ('c', Argument::Integer(v, bits)) if *bits < 64 => {
             let c = u32::try_from(*v).ok().and_then(char::from_u32);
-            c.map(String::from).ok_or_else(|| wrong(format!("Code point = 0x{v:x}")))?
+            c.map(String::from)
+                .ok_or_else(|| wrong(format!("Code point = 0x{v:x}")))?
         }
         ('d', Argument::Integer(v, _)) => {
             let digits = v.unsigned_abs().to_string();
@@ -345,7 +379,7 @@ fn grouped(digits: &str) -> String {
     let whole = digits.find('.').unwrap_or(digits.len());
     let mut out = String::with_capacity(digits.len() + whole / 3);
     for (at, c) in digits.chars().enumerate() {
-        if at > 0 && at < whole && (whole - at) % 3 == 0 {
+        if at > 0 && at < whole && (whole - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);
@@ -354,7 +388,11 @@ fn grouped(digits: &str) -> String {
 }
 
 fn unsigned(specifier: &Specifier, radix: char, value: i64, bits: u32) -> String {
-    let mask = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
+    let mask = if bits >= 64 {
+        u64::MAX
+    } else {
+        (1 << bits) - 1
+    };
     let value = value as u64 & mask;
     let (prefix, digits) = match radix {
         'o' => ("0", format!("{value:o}")),
@@ -363,7 +401,10 @@ fn unsigned(specifier: &Specifier, radix: char, value: i64, bits: u32) -> String
     let prefix = if specifier.has('#') { prefix } else { "" };
     let mut text = digits;
     if specifier.has('0') {
-        let zeros = specifier.width.unwrap_or(0).saturating_sub(prefix.len() + text.len());
+        let zeros = specifier
+            .width
+            .unwrap_or(0)
+            .saturating_sub(prefix.len() + text.len());
         text.insert_str(0, &"0".repeat(zeros));
     }
     format!("{prefix}{text}")
@@ -398,7 +439,11 @@ impl Digits {
     fn of(value: f64) -> Self {
         let text = format!("{value:e}");
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).map(|b| b - b'0').collect();
+        let digits: Vec<u8> = mantissa
+            .bytes()
+            .filter(u8::is_ascii_digit)
+            .map(|b| b - b'0')
+            .collect();
         let exponent = exponent.parse().unwrap_or(0) + 1;
         Self { digits, exponent }
     }
@@ -410,7 +455,10 @@ impl Digits {
     /// The first `keep` digits, rounded half up; what is missing is 0.
     fn rounded(&self, keep: i32) -> Self {
         let Ok(count) = usize::try_from(keep) else {
-            return Self { digits: vec![], exponent: self.exponent };
+            return Self {
+                digits: vec![],
+                exponent: self.exponent,
+            };
         };
         let mut digits: Vec<u8> = self.digits.iter().copied().take(count).collect();
         let up = self.digits.get(count).is_some_and(|d| *d >= 5);
@@ -433,7 +481,10 @@ impl Digits {
     }
 
     fn digit(&self, place: i32) -> char {
-        let digit = usize::try_from(place).ok().and_then(|p| self.digits.get(p)).copied();
+        let digit = usize::try_from(place)
+            .ok()
+            .and_then(|p| self.digits.get(p))
+            .copied();
         char::from(b'0' + digit.unwrap_or(0))
     }
 

@@ -20,17 +20,19 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    let piece = Accepts::one_of([
-        Accepts::STRING,
-        Accepts::ArrayOf(Box::new(Accepts::STRING)),
-    ]);
+    let piece = Accepts::one_of([Accepts::STRING, Accepts::ArrayOf(Box::new(Accepts::STRING))]);
     let pieces = Parameters::fixed([Accepts::STRING]).then_any(piece);
     let separator = Returns::With(|call| Ok((DataType::Utf8, call.arg(0)?.nullable)));
     registry.add(Function::scalar("concat_ws", pieces, separator, concat_ws));
     let choices = Parameters::fixed([Accepts::INT, Accepts::Any]).then_any(Accepts::Any);
     registry.add(Function::rewrite("elt", choices, elt_call));
     let turned = Accepts::one_of([Accepts::STRING, Accepts::BINARY, Accepts::Array]);
-    registry.add(Function::scalar("reverse", [turned], Returns::Argument(0), reverse));
+    registry.add(Function::scalar(
+        "reverse",
+        [turned],
+        Returns::Argument(0),
+        reverse,
+    ));
     let text = Parameters::fixed([Accepts::STRING]).optional([Accepts::STRING, Accepts::STRING]);
     registry.add(Function::rewrite("sentences", text, |call| {
         let call = with_defaults(call, 3, [TypedExpr::string(""), TypedExpr::string("")]);
@@ -63,7 +65,11 @@ fn concat_ws(batch: &Batch<'_>) -> Result<ArrayRef> {
             match array.data_type() {
                 DataType::List(_) => {
                     let elements = array.as_list::<i32>().value(row);
-                    elements.as_string::<i32>().iter().flatten().for_each(&mut push);
+                    elements
+                        .as_string::<i32>()
+                        .iter()
+                        .flatten()
+                        .for_each(&mut push);
                 }
                 _ => push(array.as_string::<i32>().value(row)),
             }
@@ -75,17 +81,29 @@ fn concat_ws(batch: &Batch<'_>) -> Result<ArrayRef> {
 /// All choices are BINARY, or all become STRING.
 fn elt_call(call: &Call<'_>) -> Result<TypedExpr> {
     let choices = call.args.get(1..).unwrap_or_default();
-    let binary = choices.iter().all(|c| matches!(c.data_type, DataType::Binary | DataType::Null));
+    let binary = choices
+        .iter()
+        .all(|c| matches!(c.data_type, DataType::Binary | DataType::Null));
     let data_type = match binary && choices.iter().any(|c| c.data_type == DataType::Binary) {
         true => DataType::Binary,
         false => DataType::Utf8,
     };
     let mut args = vec![call.arg(0)?.clone()];
     for choice in choices {
-        args.push(crate::cast::coerce(choice.clone(), &data_type, &call.context.eval)?);
+        args.push(crate::cast::coerce(
+            choice.clone(),
+            &data_type,
+            &call.context.eval,
+        )?);
     }
     let call = with_args(call, args);
-    Ok(call.kernel_with("elt", Kernel::Plain(elt), data_type, true, Volatility::Immutable))
+    Ok(call.kernel_with(
+        "elt",
+        Kernel::Plain(elt),
+        data_type,
+        true,
+        Volatility::Immutable,
+    ))
 }
 
 fn elt(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -94,7 +112,9 @@ fn elt(batch: &Batch<'_>) -> Result<ArrayRef> {
     let pick = |row: usize| -> Result<Option<usize>> {
         let index = indexes.value(row);
         let choices = batch.arity() - 1;
-        let inside = usize::try_from(index).ok().filter(|i| (1..=choices).contains(i));
+        let inside = usize::try_from(index)
+            .ok()
+            .filter(|i| (1..=choices).contains(i));
         match inside {
             Some(i) => Ok(Some(i).filter(|i| rows.array(*i).is_ok_and(|a| a.is_valid(row)))),
             None if batch.context().ansi => Err(SparkError::new(
@@ -127,7 +147,11 @@ fn reverse(batch: &Batch<'_>) -> Result<ArrayRef> {
         DataType::List(_) => reverse_lists(rows.lists(0)?),
         DataType::Binary => {
             let bytes = rows.binaries(0)?;
-            rows.bytes(|row| Ok(Some(bytes.value(row).iter().rev().copied().collect::<Vec<u8>>())))
+            rows.bytes(|row| {
+                Ok(Some(
+                    bytes.value(row).iter().rev().copied().collect::<Vec<u8>>(),
+                ))
+            })
         }
         _ => {
             let texts = rows.strings(0)?;
@@ -138,7 +162,9 @@ fn reverse(batch: &Batch<'_>) -> Result<ArrayRef> {
 
 fn reverse_lists(lists: &ListArray) -> Result<ArrayRef> {
     let DataType::List(item) = lists.data_type() else {
-        return Err(SparkError::internal("reverse of something that is no array"));
+        return Err(SparkError::internal(
+            "reverse of something that is no array",
+        ));
     };
     let mut picked: Vec<u32> = Vec::with_capacity(lists.values().len());
     let mut lengths = Vec::with_capacity(lists.len());
@@ -197,5 +223,8 @@ fn split_sentences(text: &str) -> Vec<&str> {
 
 fn words(sentence: &str) -> impl Iterator<Item = &str> {
     let part = |c: char| c.is_alphanumeric() || c == '\'' || c == '_';
-    sentence.split(move |c| !part(c)).map(|w| w.trim_matches('\'')).filter(|w| !w.is_empty())
+    sentence
+        .split(move |c| !part(c))
+        .map(|w| w.trim_matches('\''))
+        .filter(|w| !w.is_empty())
 }

@@ -20,12 +20,32 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(Function::rewrite("mask", parameters, mask_call));
     let nullable_flag = || Returns::Nullable(DataType::Boolean);
     let nullable_text = || Returns::Nullable(DataType::Utf8);
-    registry.add(Function::scalar("luhn_check", [text()], nullable_flag(), luhn_check));
+    registry.add(Function::scalar(
+        "luhn_check",
+        [text()],
+        nullable_flag(),
+        luhn_check,
+    ));
     registry.add(Function::scalar("quote", [text()], nullable_text(), quote));
     let either = Accepts::string_or_binary;
-    registry.add(Function::scalar("is_valid_utf8", [either()], nullable_flag(), is_valid_utf8));
-    registry.add(Function::scalar("make_valid_utf8", [either()], nullable_text(), make_valid_utf8));
-    registry.add(Function::scalar("validate_utf8", [either()], nullable_text(), validate_utf8));
+    registry.add(Function::scalar(
+        "is_valid_utf8",
+        [either()],
+        nullable_flag(),
+        is_valid_utf8,
+    ));
+    registry.add(Function::scalar(
+        "make_valid_utf8",
+        [either()],
+        nullable_text(),
+        make_valid_utf8,
+    ));
+    registry.add(Function::scalar(
+        "validate_utf8",
+        [either()],
+        nullable_text(),
+        validate_utf8,
+    ));
     registry.add(Function::scalar(
         "try_validate_utf8",
         [either()],
@@ -50,7 +70,13 @@ fn mask_call(call: &Call<'_>) -> Result<TypedExpr> {
             return Err(call.mismatch("INPUT_SIZE_NOT_ONE", &[("exprName", name)]));
         }
     }
-    Ok(call.kernel_with("mask", Kernel::Plain(mask), DataType::Utf8, true, Volatility::Immutable))
+    Ok(call.kernel_with(
+        "mask",
+        Kernel::Plain(mask),
+        DataType::Utf8,
+        true,
+        Volatility::Immutable,
+    ))
 }
 
 fn mask(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -58,7 +84,11 @@ fn mask(batch: &Batch<'_>) -> Result<ArrayRef> {
     let texts = rows.strings(0)?;
     let replacement = |index: usize, row: usize| -> Result<Option<char>> {
         let array = rows.strings(index)?;
-        Ok(if array.is_null(row) { None } else { array.value(row).chars().next() })
+        Ok(if array.is_null(row) {
+            None
+        } else {
+            array.value(row).chars().next()
+        })
     };
     rows.text(|row| {
         let (upper, lower) = (replacement(1, row)?, replacement(2, row)?);
@@ -92,7 +122,9 @@ fn luhn_check(batch: &Batch<'_>) -> Result<ArrayRef> {
 fn passes_luhn(text: &str) -> bool {
     let mut sum = 0;
     for (place, c) in text.chars().rev().enumerate() {
-        let Some(digit) = c.to_digit(10) else { return false };
+        let Some(digit) = c.to_digit(10) else {
+            return false;
+        };
         let doubled = if place % 2 == 1 { digit * 2 } else { digit };
         sum += doubled / 10 + doubled % 10;
     }
@@ -106,7 +138,7 @@ fn quote(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 /// Bytes of argument 0, which our STRINGs always have in valid UTF-8.
-fn bytes_of<'a>(rows: &'a Rows, row: usize) -> Result<&'a [u8]> {
+fn bytes_of(rows: &Rows, row: usize) -> Result<&[u8]> {
     let array = rows.array(0)?;
     Ok(match array.data_type() {
         DataType::Binary => array.as_binary::<i32>().value(row),
@@ -130,7 +162,11 @@ fn validate_utf8(batch: &Batch<'_>) -> Result<ArrayRef> {
         let bytes = bytes_of(&rows, row)?;
         std::str::from_utf8(bytes).map(Some).map_err(|_| {
             let hex: String = bytes.iter().map(|b| format!("\\x{b:02X}")).collect();
-            SparkError::new(Exception::IllegalArgument, "INVALID_UTF8_STRING", &[("str", &hex)])
+            SparkError::new(
+                Exception::IllegalArgument,
+                "INVALID_UTF8_STRING",
+                &[("str", &hex)],
+            )
         })
     })
 }

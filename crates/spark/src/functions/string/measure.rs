@@ -19,17 +19,37 @@ pub(super) fn register(registry: &mut Registry) {
             .alias("character_length")
             .alias("len"),
     );
-    registry.add(Function::scalar("octet_length", [either()], int(), octet_length));
-    registry.add(Function::scalar("bit_length", [either()], int(), bit_length));
+    registry.add(Function::scalar(
+        "octet_length",
+        [either()],
+        int(),
+        octet_length,
+    ));
+    registry.add(Function::scalar(
+        "bit_length",
+        [either()],
+        int(),
+        bit_length,
+    ));
     registry.add(Function::scalar("ascii", [Accepts::STRING], int(), ascii));
     let chr = |name| {
-        Function::scalar(name, [Accepts::LONG], Returns::Type(DataType::Utf8), character)
+        Function::scalar(
+            name,
+            [Accepts::LONG],
+            Returns::Type(DataType::Utf8),
+            character,
+        )
     };
     registry.add(chr("chr").alias("char"));
     let two = Parameters::fixed([Accepts::STRING, Accepts::STRING]).optional([Accepts::INT]);
     registry.add(Function::scalar("levenshtein", two, int(), levenshtein));
     let text = Returns::Type(DataType::Utf8);
-    registry.add(Function::scalar("soundex", [Accepts::STRING], text, soundex));
+    registry.add(Function::scalar(
+        "soundex",
+        [Accepts::STRING],
+        text,
+        soundex,
+    ));
 }
 
 fn int(value: usize) -> i32 {
@@ -80,7 +100,11 @@ fn character(batch: &Batch<'_>) -> Result<ArrayRef> {
     rows.text(|row| {
         let code = codes.value(row);
         let lowest = u8::try_from(code & 0xFF).unwrap_or(0);
-        Ok(Some(if code < 0 { String::new() } else { char::from(lowest).to_string() }))
+        Ok(Some(if code < 0 {
+            String::new()
+        } else {
+            char::from(lowest).to_string()
+        }))
     })
 }
 
@@ -112,7 +136,9 @@ fn soundex_of(text: &str) -> String {
     const CODES: &[u8; 26] = b"01230127022455012623017202";
     let code = |c: char| {
         let upper = c.to_ascii_uppercase();
-        let index = usize::try_from(u32::from(upper)).unwrap_or(0).wrapping_sub(usize::from(b'A'));
+        let index = usize::try_from(u32::from(upper))
+            .unwrap_or(0)
+            .wrapping_sub(usize::from(b'A'));
         CODES.get(index).copied()
     };
     let mut chars = text.chars();

@@ -21,8 +21,12 @@ use crate::{
 
 pub(super) fn register(registry: &mut Registry) {
     let two = || [Accepts::STRING, Accepts::STRING];
-    registry.add(Function::rewrite("to_number", two(), |call| to_number_call(call, false)));
-    registry.add(Function::rewrite("try_to_number", two(), |call| to_number_call(call, true)));
+    registry.add(Function::rewrite("to_number", two(), |call| {
+        to_number_call(call, false)
+    }));
+    registry.add(Function::rewrite("try_to_number", two(), |call| {
+        to_number_call(call, true)
+    }));
     let any = [Accepts::Any, Accepts::STRING];
     registry.add(Function::rewrite("to_char", any, to_char_call).alias("to_varchar"));
 }
@@ -31,7 +35,9 @@ pub(super) fn register(registry: &mut Registry) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// `9` or `0`; whether it must be filled.
-    Digit { required: bool },
+    Digit {
+        required: bool,
+    },
     Comma,
 }
 
@@ -41,8 +47,12 @@ enum Sign {
     /// There is none: only numbers that are not negative.
     None,
     /// `S`: `+` or `-`; or `MI`: ` ` or `-`.
-    Front { plus: bool },
-    Back { plus: bool },
+    Front {
+        plus: bool,
+    },
+    Back {
+        plus: bool,
+    },
     /// `PR`: negative numbers between angle brackets.
     Brackets,
 }
@@ -114,14 +124,20 @@ impl NumberFormat {
                 Token::Digits if parsed.point => parsed.fraction += part.len(),
                 Token::Digits => {
                     let required = part.starts_with('0');
-                    parsed.whole.extend(part.chars().map(|_| Place::Digit { required }));
+                    parsed
+                        .whole
+                        .extend(part.chars().map(|_| Place::Digit { required }));
                 }
                 Token::Comma => parsed.whole.push(Place::Comma),
                 Token::Point => parsed.point = true,
                 Token::Dollar => parsed.currency = true,
                 Token::Sign | Token::Minus => {
                     let plus = *token == Token::Sign;
-                    parsed.sign = if begun { Sign::Back { plus } } else { Sign::Front { plus } };
+                    parsed.sign = if begun {
+                        Sign::Back { plus }
+                    } else {
+                        Sign::Front { plus }
+                    };
                 }
                 Token::Brackets => parsed.sign = Sign::Brackets,
                 Token::Other(_) => {}
@@ -145,7 +161,11 @@ impl NumberFormat {
             return Err(invalid("CUR_MUST_BEFORE_DEC", text, &[]));
         }
         let digits_at = |at: Option<usize>| at.and_then(|i| kinds.get(i)) == Some(&Token::Digits);
-        for (at, _) in kinds.iter().enumerate().filter(|(_, t)| **t == Token::Comma) {
+        for (at, _) in kinds
+            .iter()
+            .enumerate()
+            .filter(|(_, t)| **t == Token::Comma)
+        {
             if at > point {
                 return Err(invalid("THOUSANDS_SEPS_MUST_BEFORE_DEC", text, &[]));
             }
@@ -153,7 +173,13 @@ impl NumberFormat {
                 return Err(invalid("CONT_THOUSANDS_SEPS", text, &[]));
             }
         }
-        let single = [Token::Point, Token::Sign, Token::Minus, Token::Dollar, Token::Brackets];
+        let single = [
+            Token::Point,
+            Token::Sign,
+            Token::Minus,
+            Token::Dollar,
+            Token::Brackets,
+        ];
         for token in single {
             if kinds.iter().filter(|t| **t == token).count() > 1 {
                 return Err(invalid("WRONG_NUM_TOKEN", text, &[("token", &token.sql())]));
@@ -171,7 +197,11 @@ impl NumberFormat {
                 _ => 0,
             };
             if rank < reached || rank == 0 {
-                return Err(invalid("UNEXPECTED_TOKEN", text, &[("token", &token.sql())]));
+                return Err(invalid(
+                    "UNEXPECTED_TOKEN",
+                    text,
+                    &[("token", &token.sql())],
+                ));
             }
             reached = rank;
         }
@@ -186,7 +216,10 @@ impl NumberFormat {
         let max = usize::from(MAX_PRECISION);
         let precision = (self.whole_digits() + self.fraction).min(max);
         let scale = self.fraction.min(max);
-        (u8::try_from(precision).unwrap_or(MAX_PRECISION), i8::try_from(scale).unwrap_or(38))
+        (
+            u8::try_from(precision).unwrap_or(MAX_PRECISION),
+            i8::try_from(scale).unwrap_or(38),
+        )
     }
 
     /// The number in `text`, unscaled; `None` if it does not match.
@@ -241,8 +274,7 @@ impl NumberFormat {
         let groups: Vec<&str> = text.split(',').collect();
         let places: Vec<&[Place]> = self.whole.split(|p| *p == Place::Comma).collect();
         let missing = places.len().checked_sub(groups.len())?;
-        let required =
-            |places: &[Place]| places.iter().any(|p| *p == Place::Digit { required: true });
+        let required = |places: &[Place]| places.contains(&Place::Digit { required: true });
         let (left_out, present) = places.split_at_checked(missing)?;
         if left_out.iter().any(|p| required(p)) {
             return None;
@@ -250,7 +282,11 @@ impl NumberFormat {
         for (at, (group, places)) in groups.iter().zip(present).enumerate() {
             let exact = required(places) || at > 0;
             let length = group.len();
-            let fits = if exact { length == places.len() } else { length <= places.len() };
+            let fits = if exact {
+                length == places.len()
+            } else {
+                length <= places.len()
+            };
             if !fits || !group.bytes().all(|b| b.is_ascii_digit()) {
                 return None;
             }
@@ -279,7 +315,11 @@ impl NumberFormat {
         if fits {
             self.write_whole(whole, &mut out);
         } else {
-            out.extend(self.whole.iter().map(|p| if *p == Place::Comma { ',' } else { '#' }));
+            out.extend(
+                self.whole
+                    .iter()
+                    .map(|p| if *p == Place::Comma { ',' } else { '#' }),
+            );
         }
         if self.point {
             if out.ends_with(' ') {
@@ -419,7 +459,9 @@ fn to_char_call(call: &Call<'_>) -> Result<TypedExpr> {
         inner.place.clone_from(&call.place);
         match Registry::builtin().call(inner)? {
             crate::functions::Resolution::Value(typed) => Ok(typed),
-            _ => Err(SparkError::internal(format!("{name} is not a scalar function"))),
+            _ => Err(SparkError::internal(format!(
+                "{name} is not a scalar function"
+            ))),
         }
     };
     match &value.data_type {
@@ -435,7 +477,11 @@ fn to_char_call(call: &Call<'_>) -> Result<TypedExpr> {
                 "utf-8" => other("decode", vec![value, call.arg(1)?.clone()])?,
                 "hex" => other("hex", vec![value])?,
                 "base64" => {
-                    let name = if call.called == "to_varchar" { "to_varchar" } else { "base64" };
+                    let name = if call.called == "to_varchar" {
+                        "to_varchar"
+                    } else {
+                        "base64"
+                    };
                     let typed = other("base64", vec![value])?;
                     let shown = typed.name.replacen("base64", name, 1);
                     typed.named(shown)
@@ -464,11 +510,18 @@ fn to_char_call(call: &Call<'_>) -> Result<TypedExpr> {
     };
     let nullable = call.arg(0)?.nullable;
     let kernel = Kernel::Prepared(Arc::new(ToChar { format }));
-    Ok(call.kernel_with("to_char", kernel, DataType::Utf8, nullable, Volatility::Immutable))
+    Ok(call.kernel_with(
+        "to_char",
+        kernel,
+        DataType::Utf8,
+        nullable,
+        Volatility::Immutable,
+    ))
 }
 
 fn decimal_argument(call: &Call<'_>, value: TypedExpr) -> Result<TypedExpr> {
-    let Some(target) = Accepts::Decimal.implicit_cast(&value.data_type, call.context.eval.ansi) else {
+    let Some(target) = Accepts::Decimal.implicit_cast(&value.data_type, call.context.eval.ansi)
+    else {
         return Err(call.unexpected_type(0, &quoted("DECIMAL")));
     };
     let name = value.name.clone();

@@ -34,20 +34,29 @@ pub(super) fn register(registry: &mut Registry) {
         registry.add(Function::rewrite(name, parameters, move |call| {
             let data_type = call.arg(0)?.data_type.clone();
             let filler = match data_type {
-                DataType::Binary => {
-                    TypedExpr::literal(ScalarValue::Binary(Some(vec![0])), "X'00'")
-                }
+                DataType::Binary => TypedExpr::literal(ScalarValue::Binary(Some(vec![0])), "X'00'"),
                 _ => TypedExpr::string(" "),
             };
             let call = with_defaults(call, 3, [filler]);
             let nullable = call.any_nullable();
-            Ok(call.kernel_with(name, Kernel::Plain(kernel), data_type, nullable, Volatility::Immutable))
+            Ok(call.kernel_with(
+                name,
+                Kernel::Plain(kernel),
+                data_type,
+                nullable,
+                Volatility::Immutable,
+            ))
         }));
     };
     pad("lpad", lpad);
     pad("rpad", rpad);
     let text = || Returns::Type(DataType::Utf8);
-    registry.add(Function::scalar("repeat", [Accepts::STRING, Accepts::INT], text(), repeat));
+    registry.add(Function::scalar(
+        "repeat",
+        [Accepts::STRING, Accepts::INT],
+        text(),
+        repeat,
+    ));
     registry.add(Function::scalar("space", [Accepts::INT], text(), space));
 }
 
@@ -72,7 +81,13 @@ fn trim_call(
     };
     let swapped = with_args(call, args);
     let kernel = Kernel::Plain(kernel);
-    let typed = swapped.kernel_with(name, kernel, DataType::Utf8, nullable, Volatility::Immutable);
+    let typed = swapped.kernel_with(
+        name,
+        kernel,
+        DataType::Utf8,
+        nullable,
+        Volatility::Immutable,
+    );
     Ok(typed.named(shown))
 }
 
@@ -96,7 +111,11 @@ fn btrim(batch: &Batch<'_>) -> Result<ArrayRef> {
 fn trimmed(batch: &Batch<'_>, start: bool, end: bool) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
     let texts = rows.strings(0)?;
-    let characters = if batch.arity() > 1 { Some(rows.strings(1)?) } else { None };
+    let characters = if batch.arity() > 1 {
+        Some(rows.strings(1)?)
+    } else {
+        None
+    };
     rows.text(|row| {
         let set = characters.map_or(" ", |c| c.value(row));
         let mut text = texts.value(row);
@@ -129,7 +148,11 @@ fn padded(batch: &Batch<'_>, left: bool) -> Result<ArrayRef> {
             let kept = bytes.get(..wanted).unwrap_or(bytes);
             let missing = wanted.saturating_sub(bytes.len());
             let padding: Vec<u8> = filler.iter().copied().cycle().take(missing).collect();
-            Ok(Some(if left { [&padding, kept].concat() } else { [kept, &padding].concat() }))
+            Ok(Some(if left {
+                [&padding, kept].concat()
+            } else {
+                [kept, &padding].concat()
+            }))
         });
     }
     let (texts, fillers) = (rows.strings(0)?, rows.strings(2)?);
@@ -140,7 +163,11 @@ fn padded(batch: &Batch<'_>, left: bool) -> Result<ArrayRef> {
             return Ok(Some(chars_between(text, 0, wanted).to_string()));
         }
         let padding: String = filler.chars().cycle().take(wanted - count).collect();
-        Ok(Some(if left { padding + text } else { format!("{text}{padding}") }))
+        Ok(Some(if left {
+            padding + text
+        } else {
+            format!("{text}{padding}")
+        }))
     })
 }
 
@@ -156,5 +183,9 @@ fn repeat(batch: &Batch<'_>) -> Result<ArrayRef> {
 fn space(batch: &Batch<'_>) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
     let counts = rows.ints(0)?;
-    rows.text(|row| Ok(Some(" ".repeat(usize::try_from(counts.value(row)).unwrap_or(0)))))
+    rows.text(|row| {
+        Ok(Some(
+            " ".repeat(usize::try_from(counts.value(row)).unwrap_or(0)),
+        ))
+    })
 }

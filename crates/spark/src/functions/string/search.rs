@@ -19,9 +19,24 @@ use crate::{
 
 pub(super) fn register(registry: &mut Registry) {
     let either = || [Accepts::string_or_binary(), Accepts::string_or_binary()];
-    registry.add(Function::scalar("contains", either(), Returns::With(found), contains));
-    registry.add(Function::scalar("startswith", either(), Returns::With(found), startswith));
-    registry.add(Function::scalar("endswith", either(), Returns::With(found), endswith));
+    registry.add(Function::scalar(
+        "contains",
+        either(),
+        Returns::With(found),
+        contains,
+    ));
+    registry.add(Function::scalar(
+        "startswith",
+        either(),
+        Returns::With(found),
+        startswith,
+    ));
+    registry.add(Function::scalar(
+        "endswith",
+        either(),
+        Returns::With(found),
+        endswith,
+    ));
     let int = || Returns::Type(DataType::Int32);
     let two = || [Accepts::STRING, Accepts::STRING];
     registry.add(Function::scalar("instr", two(), int(), instr));
@@ -32,7 +47,13 @@ pub(super) fn register(registry: &mut Registry) {
             let call = with_defaults(call, 3, [TypedExpr::int(1)]);
             let nullable = call.arg(0)?.nullable || call.arg(1)?.nullable;
             let kernel = Kernel::Plain(locate);
-            Ok(call.kernel_with("locate", kernel, DataType::Int32, nullable, Volatility::Immutable))
+            Ok(call.kernel_with(
+                "locate",
+                kernel,
+                DataType::Int32,
+                nullable,
+                Volatility::Immutable,
+            ))
         })
         .alias("position"),
     );
@@ -41,10 +62,21 @@ pub(super) fn register(registry: &mut Registry) {
         let call = with_defaults(call, 3, [TypedExpr::string("")]);
         let nullable = call.any_nullable();
         let kernel = Kernel::Plain(replace);
-        Ok(call.kernel_with("replace", kernel, DataType::Utf8, nullable, Volatility::Immutable))
+        Ok(call.kernel_with(
+            "replace",
+            kernel,
+            DataType::Utf8,
+            nullable,
+            Volatility::Immutable,
+        ))
     }));
     let three = [Accepts::STRING, Accepts::STRING, Accepts::STRING];
-    registry.add(Function::scalar("translate", three, Returns::Type(DataType::Utf8), translate));
+    registry.add(Function::scalar(
+        "translate",
+        three,
+        Returns::Type(DataType::Utf8),
+        translate,
+    ));
 }
 
 /// Spark says of bytes that the answer may always be NULL.
@@ -61,7 +93,12 @@ fn test(batch: &Batch<'_>, holds: fn(&[u8], &[u8]) -> bool) -> Result<ArrayRef> 
     }
     let (whole, part) = (rows.array(0)?, rows.array(1)?);
     let (whole, part) = (as_text(whole)?, as_text(part)?);
-    rows.flags(|row| Ok(Some(holds(whole.value(row).as_bytes(), part.value(row).as_bytes()))))
+    rows.flags(|row| {
+        Ok(Some(holds(
+            whole.value(row).as_bytes(),
+            part.value(row).as_bytes(),
+        )))
+    })
 }
 
 /// One operand may have come as BINARY beside a STRING.
@@ -72,7 +109,9 @@ fn as_text(array: &ArrayRef) -> Result<arrow::array::StringArray> {
 }
 
 fn contains(batch: &Batch<'_>) -> Result<ArrayRef> {
-    test(batch, |whole, part| memchr::memmem::find(whole, part).is_some())
+    test(batch, |whole, part| {
+        memchr::memmem::find(whole, part).is_some()
+    })
 }
 
 fn startswith(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -94,7 +133,10 @@ fn instr(batch: &Batch<'_>) -> Result<ArrayRef> {
     let (texts, parts) = (rows.strings(0)?, rows.strings(1)?);
     rows.numbers::<Int32Type>(|row| {
         let text = texts.value(row);
-        Ok(Some(text.find(parts.value(row)).map_or(0, |at| position(text, at))))
+        Ok(Some(
+            text.find(parts.value(row))
+                .map_or(0, |at| position(text, at)),
+        ))
     })
 }
 
@@ -127,7 +169,9 @@ fn find_in_set(batch: &Batch<'_>) -> Result<ArrayRef> {
             true => None,
             false => sets.value(row).split(',').position(|w| w == word),
         };
-        Ok(Some(found.map_or(0, |at| i32::try_from(at + 1).unwrap_or(i32::MAX))))
+        Ok(Some(
+            found.map_or(0, |at| i32::try_from(at + 1).unwrap_or(i32::MAX)),
+        ))
     })
 }
 
@@ -162,7 +206,9 @@ fn translate(batch: &Batch<'_>) -> Result<ArrayRef> {
             table_of = Some(key);
         }
         let text = texts.value(row).chars();
-        let text: String = text.filter_map(|c| table.get(&c).copied().unwrap_or(Some(c))).collect();
+        let text: String = text
+            .filter_map(|c| table.get(&c).copied().unwrap_or(Some(c)))
+            .collect();
         Ok(Some(text))
     })
 }

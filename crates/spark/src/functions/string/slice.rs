@@ -22,26 +22,52 @@ pub(super) fn register(registry: &mut Registry) {
             let call = with_defaults(call, 3, [TypedExpr::int(i32::MAX)]);
             let returns = (call.arg(0)?.data_type.clone(), call.any_nullable());
             let kernel = Kernel::Plain(substring);
-            Ok(call.kernel_with("substring", kernel, returns.0, returns.1, Volatility::Immutable))
+            Ok(call.kernel_with(
+                "substring",
+                kernel,
+                returns.0,
+                returns.1,
+                Volatility::Immutable,
+            ))
         })
         .alias("substr"),
     );
     let left = [either(), Accepts::INT];
-    registry.add(Function::scalar("left", left, Returns::Argument(0), left_part));
+    registry.add(Function::scalar(
+        "left",
+        left,
+        Returns::Argument(0),
+        left_part,
+    ));
     let right = [Accepts::STRING, Accepts::INT];
-    registry.add(Function::scalar("right", right, Returns::Nullable(DataType::Utf8), right_part));
+    registry.add(Function::scalar(
+        "right",
+        right,
+        Returns::Nullable(DataType::Utf8),
+        right_part,
+    ));
     let text = || Returns::Type(DataType::Utf8);
     let by_count = || [Accepts::STRING, Accepts::STRING, Accepts::INT];
-    registry.add(Function::scalar("substring_index", by_count(), text(), substring_index));
+    registry.add(Function::scalar(
+        "substring_index",
+        by_count(),
+        text(),
+        substring_index,
+    ));
     let part = Returns::Nullable(DataType::Utf8);
     registry.add(Function::scalar("split_part", by_count(), part, split_part));
-    let overlay_at =
-        Parameters::fixed([either(), either(), Accepts::INT]).optional([Accepts::INT]);
+    let overlay_at = Parameters::fixed([either(), either(), Accepts::INT]).optional([Accepts::INT]);
     registry.add(Function::rewrite("overlay", overlay_at, |call| {
         let call = with_defaults(call, 4, [TypedExpr::int(-1)]);
         let returns = (call.arg(0)?.data_type.clone(), call.any_nullable());
         let kernel = Kernel::Plain(overlay);
-        Ok(call.kernel_with("overlay", kernel, returns.0, returns.1, Volatility::Immutable))
+        Ok(call.kernel_with(
+            "overlay",
+            kernel,
+            returns.0,
+            returns.1,
+            Volatility::Immutable,
+        ))
     }));
 }
 
@@ -63,7 +89,11 @@ fn range(count: usize, start: i32, length: i32) -> (usize, usize) {
 /// `substring(text, start, length)`.
 fn slice_text(text: &str, start: i32, length: i32) -> &str {
     // Counting from the front needs no total.
-    let count = if start < 0 { char_count(text) } else { text.len() };
+    let count = if start < 0 {
+        char_count(text)
+    } else {
+        text.len()
+    };
     let (from, to) = range(count, start, length);
     chars_between(text, from, to)
 }
@@ -79,11 +109,21 @@ fn substring(batch: &Batch<'_>) -> Result<ArrayRef> {
     if rows.is_binary(0) {
         let bytes = rows.binaries(0)?;
         return rows.bytes(|row| {
-            Ok(Some(slice_bytes(bytes.value(row), starts.value(row), lengths.value(row))))
+            Ok(Some(slice_bytes(
+                bytes.value(row),
+                starts.value(row),
+                lengths.value(row),
+            )))
         });
     }
     let texts = rows.strings(0)?;
-    rows.text(|row| Ok(Some(slice_text(texts.value(row), starts.value(row), lengths.value(row)))))
+    rows.text(|row| {
+        Ok(Some(slice_text(
+            texts.value(row),
+            starts.value(row),
+            lengths.value(row),
+        )))
+    })
 }
 
 fn left_part(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -114,7 +154,11 @@ fn substring_index(batch: &Batch<'_>) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
     let (texts, delimiters, counts) = (rows.strings(0)?, rows.strings(1)?, rows.ints(2)?);
     rows.text(|row| {
-        Ok(Some(before_or_after(texts.value(row), delimiters.value(row), counts.value(row))))
+        Ok(Some(before_or_after(
+            texts.value(row),
+            delimiters.value(row),
+            counts.value(row),
+        )))
     })
 }
 
@@ -133,7 +177,10 @@ fn before_or_after<'t>(text: &'t str, delimiter: &str, count: i32) -> &'t str {
             if n == wanted {
                 return text.get(..from + at).unwrap_or_default();
             }
-            let step = text.get(from + at..).and_then(|r| r.chars().next()).map_or(1, char::len_utf8);
+            let step = text
+                .get(from + at..)
+                .and_then(|r| r.chars().next())
+                .map_or(1, char::len_utf8);
             from += at + step;
         }
         return text;
@@ -147,7 +194,10 @@ fn before_or_after<'t>(text: &'t str, delimiter: &str, count: i32) -> &'t str {
             return text.get(at + delimiter.len()..).unwrap_or_default();
         }
         let end = at + delimiter.len();
-        let last = text.get(..end).and_then(|t| t.chars().next_back()).map_or(1, char::len_utf8);
+        let last = text
+            .get(..end)
+            .and_then(|t| t.chars().next_back())
+            .map_or(1, char::len_utf8);
         to = end - last;
     }
     text
@@ -157,9 +207,14 @@ fn split_part(batch: &Batch<'_>) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
     let (texts, delimiters, indexes) = (rows.strings(0)?, rows.strings(1)?, rows.ints(2)?);
     rows.text(|row| {
-        let (text, delimiter, index) = (texts.value(row), delimiters.value(row), indexes.value(row));
+        let (text, delimiter, index) =
+            (texts.value(row), delimiters.value(row), indexes.value(row));
         if index == 0 {
-            return Err(SparkError::new(Exception::Runtime, "INVALID_INDEX_OF_ZERO", &[]));
+            return Err(SparkError::new(
+                Exception::Runtime,
+                "INVALID_INDEX_OF_ZERO",
+                &[],
+            ));
         }
         let skip = usize::try_from(index.unsigned_abs() - 1).unwrap_or(usize::MAX);
         let part = if delimiter.is_empty() {
