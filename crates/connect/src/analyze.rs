@@ -80,9 +80,10 @@ pub async fn answer(session: &Arc<Session>, question: Analyze) -> Result<Answer,
             })
         }
         Analyze::Persist(_) => {
-            tracing::warn!(
-                "persist has no effect: what a DataFrame reads is read again every time"
-            );
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                tracing::warn!("persist has no effect: a DataFrame is computed at every use");
+            });
             Answer::Persist(Persist {})
         }
         Analyze::Unpersist(_) => Answer::Unpersist(Unpersist {}),

@@ -254,7 +254,7 @@ mod tests {
             "select value, count(1) from rrrrzzzz where jjbb:: group by value\n".repeat(1000);
         let mut binary = vec![0_u8; 100_000];
         for (index, byte) in binary.iter_mut().enumerate() {
-            *byte = (index * 2654435761 >> 7) as u8;
+            *byte = ((index * 2654435761) >> 7) as u8;
         }
         assert!(!nests_deeper(text.as_bytes(), 200));
         assert!(!nests_deeper("c".repeat(50_000).as_bytes(), 200));

@@ -1,4 +1,8 @@
 //! The Rust API, as a program outside of the crate uses it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, too"
+)]
 use std::{
     io::Write,
     net::TcpListener,

@@ -124,7 +124,10 @@ fn status(query: &StreamingQuery) -> StatusResult {
     let status = query.status();
     // The engine words its own errors; clients know the cause by Spark's words.
     let status_message = match query.exception() {
-        Some(failure) => format!("Terminated with exception: {}", cause_of(&failure.error).message),
+        Some(failure) => format!(
+            "Terminated with exception: {}",
+            cause_of(&failure.error).message
+        ),
         None => status.message,
     };
     StatusResult {

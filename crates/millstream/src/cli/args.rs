@@ -107,9 +107,9 @@ impl SubmitArguments {
     /// The program. Options that are not known stand in its place.
     pub fn app(&self) -> Result<&Path, CliError> {
         match self.program.first() {
-            Some(option) if option.starts_with('-') => {
-                Err(CliError::Usage(format!("unknown option {option}, see millstream submit --help")))
-            }
+            Some(option) if option.starts_with('-') => Err(CliError::Usage(format!(
+                "unknown option {option}, see millstream submit --help"
+            ))),
             Some(app) => Ok(Path::new(app)),
             None => Err(CliError::Usage("no program is given".to_string())),
         }
@@ -179,7 +179,10 @@ mod tests {
 
     #[test]
     fn an_unknown_option_is_not_taken_for_the_program() {
-        let refusal = submit(&["--supervise", "app.py"]).app().unwrap_err().to_string();
+        let refusal = submit(&["--supervise", "app.py"])
+            .app()
+            .unwrap_err()
+            .to_string();
         assert!(refusal.contains("unknown option --supervise"), "{refusal}");
     }
 

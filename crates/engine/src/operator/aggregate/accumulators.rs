@@ -120,6 +120,10 @@ impl Accumulators {
 
     /// State of all groups.
     pub(super) fn into_states(mut self) -> Result<RecordBatch> {
+        if self.groups == 0 {
+            // An adapted accumulator without groups does not know how many columns it has.
+            return Ok(RecordBatch::new_empty(self.state));
+        }
         let mut columns = vec![];
         for accumulator in &mut self.accumulators {
             columns.extend(accumulator.state(EmitTo::All)?);
