@@ -1,10 +1,28 @@
-use std::{collections::BTreeMap, sync::Arc};
-use millstream_spark::{session::{Environment, Session, CommandOutput}, streaming::StreamingEnvironment, cast::{display_strings, ToStringStyle}, functions::EvalContext};
-use spark_connect_proto as p;
 use futures::StreamExt;
-fn sql(q: &str) -> p::Relation { p::Relation{common:None, rel_type: Some(p::relation::RelType::Sql(p::Sql{query:q.into(),..Default::default()}))} }
+use millstream_spark::{
+    cast::{ToStringStyle, display_strings},
+    functions::EvalContext,
+    session::{CommandOutput, Environment, Session},
+    streaming::StreamingEnvironment,
+};
+use spark_connect_proto as p;
+use std::{collections::BTreeMap, sync::Arc};
+fn sql(q: &str) -> p::Relation {
+    p::Relation {
+        common: None,
+        rel_type: Some(p::relation::RelType::Sql(p::Sql {
+            query: q.into(),
+            ..Default::default()
+        })),
+    }
+}
 fn main() {
-    let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().thread_stack_size(64<<20).build().unwrap();
+    let rt = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .thread_stack_size(64 << 20)
+        .build()
+        .unwrap();
     rt.block_on(async {
         let conf: BTreeMap<String,String> = [("spark.sql.session.timeZone".to_string(),"UTC".to_string()),("spark.sql.warehouse.dir".to_string(),"/tmp/sp/wh".to_string())].into();
         let streaming = StreamingEnvironment{ parallelism:1, clock: Arc::new(millstream_engine::time::SystemClock), faults: Default::default(), console: millstream_connectors::console::ConsoleOutput::new(std::io::stdout()), temporary: "/tmp/sp".into() };
@@ -46,4 +64,6 @@ fn main() {
         }
     });
 }
-fn first(m: &str) -> String { m.lines().next().unwrap_or("").to_string() }
+fn first(m: &str) -> String {
+    m.lines().next().unwrap_or("").to_string()
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 
 use crate::{
-    cast::{can_cast, EvalMode, coerce},
+    cast::{EvalMode, can_cast, coerce},
     error::Result,
     functions::EvalContext,
     typed::TypedExpr,
@@ -24,7 +24,9 @@ pub fn tightest(a: &DataType, b: &DataType, ansi: bool) -> Option<DataType> {
     }
     match (a, b) {
         (DataType::Null, t) | (t, DataType::Null) => Some(t.clone()),
-        (i, d @ DataType::Decimal128(_, _)) | (d @ DataType::Decimal128(_, _), i) if is_integral(i) => {
+        (i, d @ DataType::Decimal128(_, _)) | (d @ DataType::Decimal128(_, _), i)
+            if is_integral(i) =>
+        {
             crate::cast::can_up_cast(i, d).then(|| d.clone())
         }
         (x, y) if is_numeric(x) && is_numeric(y) && !is_decimal(x) && !is_decimal(y) => {
@@ -32,7 +34,11 @@ pub fn tightest(a: &DataType, b: &DataType, ansi: bool) -> Option<DataType> {
         }
         (x, y) if is_datetime(x) && is_datetime(y) => {
             let instant = is_timestamp(x) || is_timestamp(y);
-            Some(if instant { types::timestamp() } else { types::TIMESTAMP_NTZ })
+            Some(if instant {
+                types::timestamp()
+            } else {
+                types::TIMESTAMP_NTZ
+            })
         }
         _ => complex(a, b, &|x, y| tightest(x, y, ansi)),
     }
@@ -47,22 +53,39 @@ fn wider_number(a: &DataType, b: &DataType, ansi: bool) -> DataType {
         DataType::Float32,
         DataType::Float64,
     ];
-    let wider = ORDER.iter().rev().find(|t| *t == a || *t == b).cloned().unwrap_or(DataType::Float64);
+    let wider = ORDER
+        .iter()
+        .rev()
+        .find(|t| *t == a || *t == b)
+        .cloned()
+        .unwrap_or(DataType::Float64);
     // A FLOAT cannot hold every whole number.
-    if ansi && wider == DataType::Float32 { DataType::Float64 } else { wider }
+    if ansi && wider == DataType::Float32 {
+        DataType::Float64
+    } else {
+        wider
+    }
 }
 
 /// The type both convert to, text and precision considered.
 pub fn wider(a: &DataType, b: &DataType, ansi: bool) -> Option<DataType> {
     tightest(a, b, ansi)
         .or_else(|| wider_decimal(a, b))
-        .or_else(|| if ansi { with_string(a, b) } else { legacy_with_string(a, b) })
+        .or_else(|| {
+            if ansi {
+                with_string(a, b)
+            } else {
+                legacy_with_string(a, b)
+            }
+        })
         .or_else(|| complex(a, b, &|x, y| wider(x, y, ansi)))
 }
 
 /// The type all convert to; VOID for none.
 pub fn wider_of<'a>(types: impl IntoIterator<Item = &'a DataType>, ansi: bool) -> Option<DataType> {
-    types.into_iter().try_fold(DataType::Null, |found, next| wider(&found, next, ansi))
+    types
+        .into_iter()
+        .try_fold(DataType::Null, |found, next| wider(&found, next, ansi))
 }
 
 fn wider_decimal(a: &DataType, b: &DataType) -> Option<DataType> {
@@ -72,7 +95,10 @@ fn wider_decimal(a: &DataType, b: &DataType) -> Option<DataType> {
             Some(decimal_type(decimal::wider((*p1, *s1), (*p2, *s2))))
         }
         (i, DataType::Decimal128(p, s)) | (DataType::Decimal128(p, s), i) if is_integral(i) => {
-            Some(decimal_type(decimal::wider(decimal::for_type(i)?, (*p, *s))))
+            Some(decimal_type(decimal::wider(
+                decimal::for_type(i)?,
+                (*p, *s),
+            )))
         }
         (f, d) | (d, f) if is_floating(f) && is_decimal(d) => Some(DataType::Float64),
         _ => None,
@@ -95,9 +121,9 @@ pub fn with_string(a: &DataType, b: &DataType) -> Option<DataType> {
 
 fn legacy_with_string(a: &DataType, b: &DataType) -> Option<DataType> {
     match (a, b) {
-        (DataType::Utf8, t) | (t, DataType::Utf8) => {
-            (is_atomic(t) && !matches!(t, DataType::Binary | DataType::Boolean)).then_some(DataType::Utf8)
-        }
+        (DataType::Utf8, t) | (t, DataType::Utf8) => (is_atomic(t)
+            && !matches!(t, DataType::Binary | DataType::Boolean))
+        .then_some(DataType::Utf8),
         _ => None,
     }
 }
@@ -105,18 +131,21 @@ fn legacy_with_string(a: &DataType, b: &DataType) -> Option<DataType> {
 /// What the operands of a comparison are cast to.
 pub fn for_comparison(a: &DataType, b: &DataType, ansi: bool) -> Option<DataType> {
     if ansi {
-        return tightest(a, b, ansi).or_else(|| wider_decimal(a, b)).or_else(|| with_string(a, b)).or_else(
-            || complex(a, b, &|x, y| for_comparison(x, y, ansi)),
-        );
+        return tightest(a, b, ansi)
+            .or_else(|| wider_decimal(a, b))
+            .or_else(|| with_string(a, b))
+            .or_else(|| complex(a, b, &|x, y| for_comparison(x, y, ansi)));
     }
-    tightest(a, b, ansi).or_else(|| wider_decimal(a, b)).or_else(|| match (a, b) {
-        (DataType::Utf8, t) | (t, DataType::Utf8) => match t {
-            DataType::Decimal128(_, _) => Some(DataType::Float64),
-            t if *t == CALENDAR => None,
-            t => is_atomic(t).then(|| t.clone()),
-        },
-        _ => complex(a, b, &|x, y| for_comparison(x, y, ansi)),
-    })
+    tightest(a, b, ansi)
+        .or_else(|| wider_decimal(a, b))
+        .or_else(|| match (a, b) {
+            (DataType::Utf8, t) | (t, DataType::Utf8) => match t {
+                DataType::Decimal128(_, _) => Some(DataType::Float64),
+                t if *t == CALENDAR => None,
+                t => is_atomic(t).then(|| t.clone()),
+            },
+            _ => complex(a, b, &|x, y| for_comparison(x, y, ansi)),
+        })
 }
 
 /// Arrays, maps and structs have a common type if their parts have.
@@ -125,7 +154,9 @@ fn complex(
     b: &DataType,
     common: &dyn Fn(&DataType, &DataType) -> Option<DataType>,
 ) -> Option<DataType> {
-    let forced = |from: &DataType, to: &DataType| !same_type(from, to) && crate::cast::cast_may_null(from, to);
+    let forced = |from: &DataType, to: &DataType| {
+        !same_type(from, to) && crate::cast::cast_may_null(from, to)
+    };
     match (a, b) {
         (DataType::List(x), DataType::List(y)) => {
             let item = common(x.data_type(), y.data_type())?;
@@ -176,20 +207,37 @@ fn merge_nullability(a: &DataType, b: &DataType) -> DataType {
         return a.clone();
     }
     complex(a, b, &|x, y| Some(merge_nullability(x, y))).unwrap_or_else(|| {
-        if a.is_nested() { as_nullable(a) } else { a.clone() }
+        if a.is_nested() {
+            as_nullable(a)
+        } else {
+            a.clone()
+        }
     })
 }
 
 /// Casts all to their common type; `None` if they have none.
-pub fn unify(values: Vec<TypedExpr>, context: &Arc<EvalContext>) -> Result<Option<(Vec<TypedExpr>, DataType)>> {
+pub fn unify(
+    values: Vec<TypedExpr>,
+    context: &Arc<EvalContext>,
+) -> Result<Option<(Vec<TypedExpr>, DataType)>> {
     let Some(common) = wider_of(values.iter().map(|v| &v.data_type), context.ansi) else {
         return Ok(None);
     };
-    let mode = if context.ansi { EvalMode::Ansi } else { EvalMode::Legacy };
-    if values.iter().any(|v| !can_cast(&v.data_type, &common, mode)) {
+    let mode = if context.ansi {
+        EvalMode::Ansi
+    } else {
+        EvalMode::Legacy
+    };
+    if values
+        .iter()
+        .any(|v| !can_cast(&v.data_type, &common, mode))
+    {
         return Ok(None);
     }
-    let values = values.into_iter().map(|v| coerce(v, &common, context)).collect::<Result<_>>()?;
+    let values = values
+        .into_iter()
+        .map(|v| coerce(v, &common, context))
+        .collect::<Result<_>>()?;
     Ok(Some((values, common)))
 }
 
@@ -205,8 +253,16 @@ mod tests {
             (DataType::Date32, DataType::Utf8, Some(DataType::Date32)),
             (DataType::Boolean, DataType::Int32, None),
             (DataType::Int32, DataType::Float32, Some(DataType::Float64)),
-            (DataType::Int64, DataType::Decimal128(2, 1), Some(DataType::Decimal128(21, 1))),
-            (DataType::Date32, types::TIMESTAMP_NTZ, Some(types::TIMESTAMP_NTZ)),
+            (
+                DataType::Int64,
+                DataType::Decimal128(2, 1),
+                Some(DataType::Decimal128(21, 1)),
+            ),
+            (
+                DataType::Date32,
+                types::TIMESTAMP_NTZ,
+                Some(types::TIMESTAMP_NTZ),
+            ),
         ] {
             assert_eq!(wider(&a, &b, true), expected, "{a} {b}");
             assert_eq!(wider(&b, &a, true), expected, "{b} {a}");
@@ -217,6 +273,9 @@ mod tests {
     fn parts_are_widened_together() {
         let a = types::list(DataType::Int32, false);
         let b = types::list(DataType::Null, true);
-        assert_eq!(wider(&a, &b, true), Some(types::list(DataType::Int32, true)));
+        assert_eq!(
+            wider(&a, &b, true),
+            Some(types::list(DataType::Int32, true))
+        );
     }
 }

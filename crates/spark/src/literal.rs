@@ -25,7 +25,7 @@ use crate::{
     functions::EvalContext,
     interval::{day_time_sql, year_month_sql},
     typed::TypedExpr,
-    types::{INTERVAL_FIELDS, MAP_FIELDS, interval_fields, data_type_from_proto, map_fields},
+    types::{INTERVAL_FIELDS, MAP_FIELDS, data_type_from_proto, interval_fields, map_fields},
 };
 
 /// A constant of a plan.

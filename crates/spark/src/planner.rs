@@ -19,15 +19,25 @@ use crate::{
 /// What plans refer to by name or id, and what only a session can do. Calls may block.
 pub(crate) trait Catalog {
     /// The table or view of that name; its columns are fresh.
-    fn table(&self, planner: &Planner<'_>, name: &[String], streaming: bool) -> Result<Option<Resolved>>;
+    fn table(
+        &self,
+        planner: &Planner<'_>,
+        name: &[String],
+        streaming: bool,
+    ) -> Result<Option<Resolved>>;
     /// A data source, read as a batch or a stream.
-    fn read(&self, planner: &Planner<'_>, source: &DataSource, streaming: bool) -> Result<Resolved>;
+    fn read(&self, planner: &Planner<'_>, source: &DataSource, streaming: bool)
+    -> Result<Resolved>;
     /// The bytes of a cached local relation.
     fn cached_local(&self, hash: &str) -> Result<Bytes>;
     /// A DataFrame kept by the session; its columns are fresh.
     fn cached_remote(&self, planner: &Planner<'_>, id: &str) -> Result<Resolved>;
     /// An inline user-defined function.
-    fn user_function(&self, udf: &CommonInlineUserDefinedFunction, args: Vec<TypedExpr>) -> Result<TypedExpr>;
+    fn user_function(
+        &self,
+        udf: &CommonInlineUserDefinedFunction,
+        args: Vec<TypedExpr>,
+    ) -> Result<TypedExpr>;
     /// A function registered by name; `None` if there is none.
     fn registered_function(&self, name: &str) -> Option<CommonInlineUserDefinedFunction>;
     /// Runs a plan and gives its rows, under the plan's internal names.
@@ -60,9 +70,22 @@ struct References {
 }
 
 impl<'a> Planner<'a> {
-    pub(crate) fn new(catalog: &'a dyn Catalog, context: FunctionContext, ids: &'a ColumnIds) -> Self {
-        let names = NameMatch { case_sensitive: context.conf.case_sensitive() };
-        Self { catalog, context, names, ids, outer: None, references: RefCell::default() }
+    pub(crate) fn new(
+        catalog: &'a dyn Catalog,
+        context: FunctionContext,
+        ids: &'a ColumnIds,
+    ) -> Self {
+        let names = NameMatch {
+            case_sensitive: context.conf.case_sensitive(),
+        };
+        Self {
+            catalog,
+            context,
+            names,
+            ids,
+            outer: None,
+            references: RefCell::default(),
+        }
     }
 
     /// A planner for a query inside an expression of another.
@@ -97,7 +120,9 @@ impl<'a> Planner<'a> {
                 references.by_plan_id.insert(id, Arc::clone(&relation));
             }
             if let Some(RelType::SubqueryAlias(alias)) = &relation.rel_type {
-                references.by_name.push((alias.alias.clone(), Arc::clone(&relation)));
+                references
+                    .by_name
+                    .push((alias.alias.clone(), Arc::clone(&relation)));
             }
         }
     }
@@ -110,6 +135,11 @@ impl<'a> Planner<'a> {
     /// The relation that the statement around calls `name`.
     pub(crate) fn named_reference(&self, name: &str) -> Option<Arc<Relation>> {
         let references = self.references.borrow();
-        references.by_name.iter().rev().find(|(n, _)| self.names.same(n, name)).map(|(_, r)| Arc::clone(r))
+        references
+            .by_name
+            .iter()
+            .rev()
+            .find(|(n, _)| self.names.same(n, name))
+            .map(|(_, r)| Arc::clone(r))
     }
 }

@@ -31,7 +31,8 @@ impl PartitionStream for RangePartition {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (schema, start, step, count) = (Arc::clone(&self.schema), self.start, self.step, self.count);
+        let (schema, start, step, count) =
+            (Arc::clone(&self.schema), self.start, self.step, self.count);
         let batches = (0..count.div_ceil(BATCH_ROWS)).map(move |batch| {
             let from = batch * BATCH_ROWS;
             let to = (from + BATCH_ROWS).min(count);
@@ -41,7 +42,10 @@ impl PartitionStream for RangePartition {
             RecordBatch::try_new(Arc::clone(&schema), vec![column]).map_err(DataFusionError::from)
         });
         let stream = futures::stream::iter(batches);
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            stream,
+        ))
     }
 }
 
@@ -53,7 +57,10 @@ pub(crate) fn scan(
     count: usize,
     partitions: Option<i32>,
 ) -> Result<LogicalPlan> {
-    let wanted = partitions.and_then(|p| usize::try_from(p).ok()).unwrap_or(1).clamp(1, 256);
+    let wanted = partitions
+        .and_then(|p| usize::try_from(p).ok())
+        .unwrap_or(1)
+        .clamp(1, 256);
     let size = count.div_ceil(wanted).max(1);
     let parts: Vec<Arc<dyn PartitionStream>> = (0..wanted)
         .map(|part| {
@@ -67,9 +74,13 @@ pub(crate) fn scan(
             Arc::new(partition) as Arc<dyn PartitionStream>
         })
         .collect();
-    let columns =
-        schema.fields().iter().map(|f| Expr::Column(datafusion::common::Column::new_unqualified(f.name()))).collect();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|f| Expr::Column(datafusion::common::Column::new_unqualified(f.name())))
+        .collect();
     let table = StreamingTable::try_new(schema, parts)?;
-    let scan = LogicalPlanBuilder::scan("range", provider_as_source(Arc::new(table)), None)?.build()?;
+    let scan =
+        LogicalPlanBuilder::scan("range", provider_as_source(Arc::new(table)), None)?.build()?;
     crate::relation::unqualified(scan, columns)
 }

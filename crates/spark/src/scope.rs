@@ -41,7 +41,10 @@ impl ColumnIds {
     /// A source of names that no plan of another generation has. A session that keeps a plan (a view) goes on to the next
     /// generation, so that the kept plan's columns are not taken for those of plans that use it.
     pub fn of_generation(generation: u64) -> Self {
-        Self { next: AtomicU64::default(), generation }
+        Self {
+            next: AtomicU64::default(),
+            generation,
+        }
     }
 
     /// An internal name for a column that users see as `name`.
@@ -84,15 +87,23 @@ impl Attribute {
 
     /// The column as clients see it.
     pub fn field(&self) -> FieldRef {
-        let pairs = self.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let pairs = self
+            .metadata
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
         let field = Field::new(&self.name, self.data_type.clone(), self.nullable);
         Arc::new(field.with_metadata(pairs))
     }
 
     /// Name and qualifier as messages show them.
     pub fn qualified_name(&self) -> String {
-        let parts: Vec<&str> =
-            self.qualifier.iter().map(String::as_str).chain([self.name.as_str()]).collect();
+        let parts: Vec<&str> = self
+            .qualifier
+            .iter()
+            .map(String::as_str)
+            .chain([self.name.as_str()])
+            .collect();
         quoted_name(&parts)
     }
 }
@@ -128,16 +139,38 @@ pub struct Resolved {
 impl Resolved {
     /// A relation without inputs.
     pub fn leaf(plan: LogicalPlan, output: Vec<Attribute>, is_streaming: bool) -> Self {
-        let lineage = Arc::new(Lineage { plan_id: None, output: output.clone(), inputs: vec![] });
-        Self { plan, output, hidden: vec![], is_streaming, lineage, below: None }
+        let lineage = Arc::new(Lineage {
+            plan_id: None,
+            output: output.clone(),
+            inputs: vec![],
+        });
+        Self {
+            plan,
+            output,
+            hidden: vec![],
+            is_streaming,
+            lineage,
+            below: None,
+        }
     }
 
     /// A relation of other columns made from this one.
     pub fn derive(&self, plan: LogicalPlan, output: Vec<Attribute>) -> Self {
         let inputs = vec![Arc::clone(&self.lineage)];
-        let lineage = Arc::new(Lineage { plan_id: None, output: output.clone(), inputs });
+        let lineage = Arc::new(Lineage {
+            plan_id: None,
+            output: output.clone(),
+            inputs,
+        });
         let is_streaming = self.is_streaming;
-        Self { plan, output, hidden: vec![], is_streaming, lineage, below: None }
+        Self {
+            plan,
+            output,
+            hidden: vec![],
+            is_streaming,
+            lineage,
+            below: None,
+        }
     }
 
     /// A relation of the same columns made from this one.
@@ -154,7 +187,11 @@ impl Resolved {
             // A node that only passes its input on may stand for several DataFrames.
             if lineage.plan_id.is_some() {
                 let inputs = vec![Arc::clone(&self.lineage)];
-                lineage = Lineage { plan_id: None, output: self.output.clone(), inputs };
+                lineage = Lineage {
+                    plan_id: None,
+                    output: self.output.clone(),
+                    inputs,
+                };
             }
             lineage.plan_id = plan_id;
             lineage.output.clone_from(&self.output);
@@ -189,12 +226,20 @@ pub struct NameMatch {
 impl NameMatch {
     /// Whether two names are the same.
     pub fn same(self, a: &str, b: &str) -> bool {
-        if self.case_sensitive { a == b } else { a == b || a.to_lowercase() == b.to_lowercase() }
+        if self.case_sensitive {
+            a == b
+        } else {
+            a == b || a.to_lowercase() == b.to_lowercase()
+        }
     }
 
     fn ends_with(self, qualifier: &[String], wanted: &[String]) -> bool {
         wanted.len() <= qualifier.len()
-            && qualifier.iter().rev().zip(wanted.iter().rev()).all(|(a, b)| self.same(a, b))
+            && qualifier
+                .iter()
+                .rev()
+                .zip(wanted.iter().rev())
+                .all(|(a, b)| self.same(a, b))
     }
 }
 
@@ -206,7 +251,9 @@ pub fn candidates<'a>(
 ) -> (Vec<&'a Attribute>, usize) {
     // catalog.database.table.column, database.table.column, table.column
     for taken in (2..=parts.len().min(4)).rev() {
-        let (Some(qualifier), Some(name)) = (parts.get(..taken - 1), parts.get(taken - 1)) else { continue };
+        let (Some(qualifier), Some(name)) = (parts.get(..taken - 1), parts.get(taken - 1)) else {
+            continue;
+        };
         let found: Vec<&Attribute> = attributes
             .clone()
             .filter(|a| {
@@ -220,8 +267,13 @@ pub fn candidates<'a>(
             return (found, taken);
         }
     }
-    let Some(name) = parts.first() else { return (vec![], 0) };
-    (attributes.filter(|a| names.same(&a.name, name)).collect(), 1)
+    let Some(name) = parts.first() else {
+        return (vec![], 0);
+    };
+    (
+        attributes.filter(|a| names.same(&a.name, name)).collect(),
+        1,
+    )
 }
 
 /// Resolves a name with its nested fields against `attributes`; `None` if there is no such column.
@@ -232,13 +284,18 @@ pub fn resolve_name<'a>(
 ) -> Result<Option<TypedExpr>> {
     let (mut found, taken) = candidates(parts, attributes, names);
     found.dedup_by(|a, b| a.column == b.column);
-    let Some(first) = found.first() else { return Ok(None) };
+    let Some(first) = found.first() else {
+        return Ok(None);
+    };
     if found.len() > 1 {
         let mut all: Vec<String> = found.iter().map(|a| a.qualified_name()).collect();
         all.sort();
         return Err(SparkError::analysis(
             "AMBIGUOUS_REFERENCE",
-            &[("name", &quoted_name(parts)), ("referenceNames", &format!("[{}]", all.join(", ")))],
+            &[
+                ("name", &quoted_name(parts)),
+                ("referenceNames", &format!("[{}]", all.join(", "))),
+            ],
         ));
     }
     let fields = parts.get(taken..).unwrap_or_default();
@@ -278,7 +335,10 @@ pub fn find_field(fields: &Fields, name: &str, names: NameMatch) -> Result<usize
         }
         many => Err(SparkError::analysis(
             "AMBIGUOUS_REFERENCE_TO_FIELDS",
-            &[("field", &quoted_id(name)), ("count", &many.len().to_string())],
+            &[
+                ("field", &quoted_id(name)),
+                ("count", &many.len().to_string()),
+            ],
         )),
     }
 }
@@ -290,12 +350,17 @@ pub fn resolve_in_plan(
     input: &[&Resolved],
     names: NameMatch,
 ) -> Result<Option<TypedExpr>> {
-    let visible: HashSet<&Column> = input.iter().flat_map(|r| r.all_attributes().map(|a| &a.column)).collect();
+    let visible: HashSet<&Column> = input
+        .iter()
+        .flat_map(|r| r.all_attributes().map(|a| &a.column))
+        .collect();
     let roots: Vec<&Arc<Lineage>> = input.iter().map(|r| &r.lineage).collect();
     let mut found_plan = false;
     let found = search(parts, plan_id, &roots, 0, names, &mut found_plan)?;
     match found {
-        Some((value, _)) if references(&value).iter().all(|c| visible.contains(c)) => Ok(Some(value)),
+        Some((value, _)) if references(&value).iter().all(|c| visible.contains(c)) => {
+            Ok(Some(value))
+        }
         _ => Ok(None),
     }
 }
@@ -342,11 +407,17 @@ fn search(
 }
 
 /// `UNRESOLVED_COLUMN`, with the names that look most alike.
-pub fn unresolved_column<'a>(parts: &[String], attributes: impl Iterator<Item = &'a Attribute>) -> SparkError {
+pub fn unresolved_column<'a>(
+    parts: &[String],
+    attributes: impl Iterator<Item = &'a Attribute>,
+) -> SparkError {
     let all: Vec<&Attribute> = attributes.collect();
     let wanted = quoted_name(parts);
     let Some(proposal) = suggestions(parts, &all) else {
-        return SparkError::analysis("UNRESOLVED_COLUMN.WITHOUT_SUGGESTION", &[("objectName", &wanted)]);
+        return SparkError::analysis(
+            "UNRESOLVED_COLUMN.WITHOUT_SUGGESTION",
+            &[("objectName", &wanted)],
+        );
     };
     SparkError::analysis(
         "UNRESOLVED_COLUMN.WITH_SUGGESTION",
@@ -358,7 +429,8 @@ pub fn unresolved_column<'a>(parts: &[String], attributes: impl Iterator<Item = 
 fn suggestions(parts: &[String], attributes: &[&Attribute]) -> Option<String> {
     let wanted = parts.join(".");
     let prefix_shared = parts.len() == 1 || {
-        let mut qualifiers: Vec<&[String]> = attributes.iter().map(|a| a.qualifier.as_slice()).collect();
+        let mut qualifiers: Vec<&[String]> =
+            attributes.iter().map(|a| a.qualifier.as_slice()).collect();
         qualifiers.dedup();
         qualifiers.len() == 1
     };
@@ -481,11 +553,17 @@ mod tests {
             data_type: DataType::Int32,
             nullable: true,
             metadata: Metadata::new(),
-            qualifier: if qualifier.is_empty() { vec![] } else { vec![qualifier.into()] },
+            qualifier: if qualifier.is_empty() {
+                vec![]
+            } else {
+                vec![qualifier.into()]
+            },
         }
     }
 
-    const ANY_CASE: NameMatch = NameMatch { case_sensitive: false };
+    const ANY_CASE: NameMatch = NameMatch {
+        case_sensitive: false,
+    };
 
     fn resolve(name: &str, attributes: &[Attribute]) -> Result<Option<TypedExpr>> {
         resolve_name(&parse_attribute_name(name)?, attributes.iter(), ANY_CASE)
@@ -493,10 +571,20 @@ mod tests {
 
     #[test]
     fn names_are_found_in_any_case_and_by_qualifier() {
-        let all = [attribute(0, "t", "a"), attribute(1, "u", "a"), attribute(2, "u", "b")];
+        let all = [
+            attribute(0, "t", "a"),
+            attribute(1, "u", "a"),
+            attribute(2, "u", "b"),
+        ];
         assert_eq!(resolve("B", &all).unwrap().unwrap().expr.to_string(), "b#2");
-        assert_eq!(resolve("u.A", &all).unwrap().unwrap().expr.to_string(), "a#1");
-        assert_eq!(resolve("a", &all).unwrap_err().message_parameters["referenceNames"], "[`t`.`a`, `u`.`a`]");
+        assert_eq!(
+            resolve("u.A", &all).unwrap().unwrap().expr.to_string(),
+            "a#1"
+        );
+        assert_eq!(
+            resolve("a", &all).unwrap_err().message_parameters["referenceNames"],
+            "[`t`.`a`, `u`.`a`]"
+        );
         assert!(resolve("c", &all).unwrap().is_none());
     }
 
@@ -509,7 +597,10 @@ mod tests {
 
     #[test]
     fn attribute_names_are_split_at_dots_outside_quotes() {
-        assert_eq!(parse_attribute_name("a.`b.c`.d").unwrap(), ["a", "b.c", "d"]);
+        assert_eq!(
+            parse_attribute_name("a.`b.c`.d").unwrap(),
+            ["a", "b.c", "d"]
+        );
         assert_eq!(parse_attribute_name("count(1)").unwrap(), ["count(1)"]);
         for bad in ["a.", ".a", "a..b", "`a", "a`b`", "`a`b"] {
             assert!(parse_attribute_name(bad).is_err(), "{bad}");

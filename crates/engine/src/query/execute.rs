@@ -399,7 +399,11 @@ impl OpenRun {
             description: source.description(),
             // The first batch has no batch before it to start from.
             start_offset: json(
-                self.position.committed.get(index).and_then(Option::as_ref).filter(|_| self.position.batch_id > 0),
+                self.position
+                    .committed
+                    .get(index)
+                    .and_then(Option::as_ref)
+                    .filter(|_| self.position.batch_id > 0),
             ),
             end_offset: json(ends.get(index).and_then(Option::as_ref)),
             latest_offset: json(source.report_latest_offset().await.as_ref()),

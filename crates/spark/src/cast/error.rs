@@ -98,7 +98,11 @@ pub(crate) fn decimal_out_of_range(value: &str, precision: u8, scale: i8) -> Spa
 /// Text that is no interval. Spark's own parser of intervals raises this, in any mode but TRY_CAST.
 pub(super) fn invalid_interval(text: &str, to: &DataType) -> SparkError {
     let (kind, format, name) = if *to == types::YEAR_MONTH {
-        ("year-month", "`[+|-]y-m`, `INTERVAL [+|-]'[+|-]y-m' YEAR TO MONTH`", "interval year to month")
+        (
+            "year-month",
+            "`[+|-]y-m`, `INTERVAL [+|-]'[+|-]y-m' YEAR TO MONTH`",
+            "interval year to month",
+        )
     } else {
         (
             "day-time",
@@ -108,6 +112,11 @@ pub(super) fn invalid_interval(text: &str, to: &DataType) -> SparkError {
     };
     SparkError::illegal_argument(
         "INVALID_INTERVAL_FORMAT.UNMATCHED_FORMAT_STRING_WITH_NOTICE",
-        &[("input", text), ("intervalStr", kind), ("supportedFormat", format), ("typeName", name)],
+        &[
+            ("input", text),
+            ("intervalStr", kind),
+            ("supportedFormat", format),
+            ("typeName", name),
+        ],
     )
 }

@@ -25,7 +25,10 @@ struct CastKernel {
 
 impl PreparedKernel for CastKernel {
     fn fingerprint(&self) -> String {
-        format!("{:?} {} -> {} {:?}", self.eval, self.from, self.to, self.fields)
+        format!(
+            "{:?} {} -> {} {:?}",
+            self.eval, self.from, self.to, self.fields
+        )
     }
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -36,10 +39,19 @@ impl PreparedKernel for CastKernel {
     }
 }
 
-pub(super) fn udf(from: &DataType, to: &DataType, nullable: bool, mode: &CastMode,
+pub(super) fn udf(
+    from: &DataType,
+    to: &DataType,
+    nullable: bool,
+    mode: &CastMode,
     fields: Option<String>,
 ) -> ScalarUDF {
-    let kernel = CastKernel { from: from.clone(), to: to.clone(), eval: mode.eval, fields };
+    let kernel = CastKernel {
+        from: from.clone(),
+        to: to.clone(),
+        eval: mode.eval,
+        fields,
+    };
     kernel_udf(Arc::new(kernel), to, nullable, mode)
 }
 

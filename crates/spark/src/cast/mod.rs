@@ -126,7 +126,12 @@ pub fn coerce(value: TypedExpr, to: &DataType, context: &Arc<EvalContext>) -> Re
     Ok(typed)
 }
 
-fn cast_expr(expr: Expr, from: &DataType, to: &DataType, nullable: bool, mode: &CastMode,
+fn cast_expr(
+    expr: Expr,
+    from: &DataType,
+    to: &DataType,
+    nullable: bool,
+    mode: &CastMode,
     fields: Option<String>,
 ) -> Expr {
     if let Expr::Literal(value, _) = &expr

@@ -50,8 +50,14 @@ pub(super) fn interval_to_string(
     fields: &str,
     context: &EvalContext,
 ) -> Result<ArrayRef> {
-    let metadata = [(crate::types::INTERVAL_FIELDS.to_string(), fields.to_string())].into();
+    let metadata = [(
+        crate::types::INTERVAL_FIELDS.to_string(),
+        fields.to_string(),
+    )]
+    .into();
     let field = Field::new("value", array.data_type().clone(), true).with_metadata(metadata);
     let style = Style::cast(context.zone()?);
-    Ok(Arc::new(render(array, &field, &style).map_err(SparkError::internal)?))
+    Ok(Arc::new(
+        render(array, &field, &style).map_err(SparkError::internal)?,
+    ))
 }

@@ -26,7 +26,10 @@ impl KnownConf {
                 &[
                     ("confName", self.key),
                     ("confValue", value),
-                    ("confRequirement", &format!("The value of {} must be positive", self.key)),
+                    (
+                        "confRequirement",
+                        &format!("The value of {} must be positive", self.key),
+                    ),
                 ],
             ));
         }

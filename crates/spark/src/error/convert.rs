@@ -31,7 +31,9 @@ fn worded(error: &DataFusionError) -> SparkError {
             Exception::Spark,
             format!("[UNABLE_TO_ACQUIRE_MEMORY] {message} SQLSTATE: 53200"),
         ),
-        DataFusionError::Execution(message) if message.contains("Scalar subquery returned more than one row") => {
+        DataFusionError::Execution(message)
+            if message.contains("Scalar subquery returned more than one row") =>
+        {
             SparkError::new(Exception::Spark, "SCALAR_SUBQUERY_TOO_MANY_ROWS", &[])
         }
         DataFusionError::NotImplemented(message) => SparkError::unsupported(message),
@@ -96,7 +98,10 @@ pub fn divide_by_zero() -> SparkError {
 
 /// `%` by zero under ANSI rules.
 pub fn remainder_by_zero() -> SparkError {
-    SparkError::arithmetic("REMAINDER_BY_ZERO", &[("config", "\"spark.sql.ansi.enabled\"")])
+    SparkError::arithmetic(
+        "REMAINDER_BY_ZERO",
+        &[("config", "\"spark.sql.ansi.enabled\"")],
+    )
 }
 
 /// Overflow under ANSI rules. `alternative` is the function that tolerates it, e.g. `try_add`, or empty.

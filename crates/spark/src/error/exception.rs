@@ -178,7 +178,9 @@ impl Exception {
             Exception::Timeout,
             Exception::Python,
         ];
-        let found = ALL.into_iter().find(|exception| exception.hierarchy().contains(&name));
+        let found = ALL
+            .into_iter()
+            .find(|exception| exception.hierarchy().contains(&name));
         found.unwrap_or(Self::Spark)
     }
 

@@ -87,12 +87,18 @@ pub(crate) fn struct_field(value: TypedExpr, index: usize) -> Result<TypedExpr> 
     let DataType::Struct(fields) = &value.data_type else {
         return Err(SparkError::internal("a field of what is no struct"));
     };
-    let field = fields.get(index).ok_or_else(|| SparkError::internal("no such field"))?;
+    let field = fields
+        .get(index)
+        .ok_or_else(|| SparkError::internal("no such field"))?;
     let expr = get_field(value.expr.clone(), field.name().as_str());
     let nullable = value.nullable || field.is_nullable();
     let name = format!("{}.{}", value.name, field.name());
     let mut typed = TypedExpr::new(expr, field.data_type().clone(), nullable, name);
-    typed.metadata = field.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    typed.metadata = field
+        .metadata()
+        .iter()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     Ok(typed)
 }
 
@@ -105,16 +111,26 @@ fn array_struct_field(value: TypedExpr, index: usize) -> Result<TypedExpr> {
     let DataType::Struct(fields) = item.data_type() else {
         return Err(SparkError::internal("fields of what are no structs"));
     };
-    let field = fields.get(index).ok_or_else(|| SparkError::internal("no such field"))?;
-    let data_type = list(field.data_type().clone(), item.is_nullable() || field.is_nullable());
+    let field = fields
+        .get(index)
+        .ok_or_else(|| SparkError::internal("no such field"))?;
+    let data_type = list(
+        field.data_type().clone(),
+        item.is_nullable() || field.is_nullable(),
+    );
     let (nullable, name) = (value.nullable, format!("{}.{}", value.name, field.name()));
     let position = TypedExpr::int(index as i32);
     let call = Call::new("get_array_struct_fields", vec![value], &context);
     let mut call = call;
     call.args.push(position);
     let kernel = Kernel::Plain(array_struct_field_kernel);
-    let typed =
-        call.kernel_with("get_array_struct_fields", kernel, data_type, nullable, Volatility::Immutable);
+    let typed = call.kernel_with(
+        "get_array_struct_fields",
+        kernel,
+        data_type,
+        nullable,
+        Volatility::Immutable,
+    );
     Ok(typed.named(name))
 }
 
@@ -133,7 +149,12 @@ fn array_struct_field_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
     let data = column.to_data().into_builder().nulls(nulls).build()?;
     let column = types::relabel(&arrow::array::make_array(data), item.data_type())?;
     let (offsets, nulls) = (structs.offsets().clone(), structs.nulls().cloned());
-    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, column, nulls)?))
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(item),
+        offsets,
+        column,
+        nulls,
+    )?))
 }
 
 /// `array[index]`, from zero.
@@ -150,7 +171,10 @@ fn array_item(
         return Err(SparkError::analysis(
             "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
             &[
-                ("sqlExpr", &quoted(format!("{}[{}]", value.name, index.name))),
+                (
+                    "sqlExpr",
+                    &quoted(format!("{}[{}]", value.name, index.name)),
+                ),
                 ("paramIndex", "second"),
                 ("requiredType", "\"INTEGRAL\""),
                 ("inputSql", &index.sql()),
@@ -175,7 +199,13 @@ fn array_item(
     let mut call = Call::new("getarrayitem", vec![value, index], context);
     call.place = place.cloned();
     let kernel = Kernel::Plain(array_item_kernel);
-    let typed = call.kernel_with("getarrayitem", kernel, data_type, nullable, Volatility::Immutable);
+    let typed = call.kernel_with(
+        "getarrayitem",
+        kernel,
+        data_type,
+        nullable,
+        Volatility::Immutable,
+    );
     Ok(typed.named(name))
 }
 
@@ -215,7 +245,10 @@ fn array_item_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
             return Err(SparkError::new(
                 Exception::ArrayIndexOutOfBounds,
                 "INVALID_ARRAY_INDEX",
-                &[("indexValue", &index.to_string()), ("arraySize", &count.to_string())],
+                &[
+                    ("indexValue", &index.to_string()),
+                    ("arraySize", &count.to_string()),
+                ],
             ));
         } else {
             picks.push(None);
@@ -229,11 +262,16 @@ fn map_value(value: TypedExpr, key: TypedExpr, context: &FunctionContext) -> Res
     let Some((key_field, value_field)) = map_fields(&value.data_type) else {
         return Err(SparkError::internal("a value of what is no map"));
     };
-    let (key_type, data_type) = (key_field.data_type().clone(), value_field.data_type().clone());
+    let (key_type, data_type) = (
+        key_field.data_type().clone(),
+        value_field.data_type().clone(),
+    );
     let name = format!("{}[{}]", value.name, key.name);
     let Some(common) = coercion::tightest(&key.data_type, &key_type, context.eval.ansi)
         .filter(|t| types::same_type(t, &key_type))
-        .or_else(|| crate::cast::can_store_assign(&key.data_type, &key_type).then(|| key_type.clone()))
+        .or_else(|| {
+            crate::cast::can_store_assign(&key.data_type, &key_type).then(|| key_type.clone())
+        })
     else {
         return Err(SparkError::analysis(
             "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
@@ -249,7 +287,13 @@ fn map_value(value: TypedExpr, key: TypedExpr, context: &FunctionContext) -> Res
     let key = coerce(key, &common, &context.eval)?;
     let call = Call::new("getmapvalue", vec![value, key], context);
     let kernel = Kernel::Plain(map_value_kernel);
-    let typed = call.kernel_with("getmapvalue", kernel, data_type, true, Volatility::Immutable);
+    let typed = call.kernel_with(
+        "getmapvalue",
+        kernel,
+        data_type,
+        true,
+        Volatility::Immutable,
+    );
     Ok(typed.named(name))
 }
 
@@ -265,18 +309,30 @@ pub(crate) fn map_value_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
                 return None;
             }
             let (start, end) = (*offsets.get(row)? as usize, *offsets.get(row + 1)? as usize);
-            (start..end).find(|entry| compare(*entry, row).is_eq()).map(|entry| entry as u64)
+            (start..end)
+                .find(|entry| compare(*entry, row).is_eq())
+                .map(|entry| entry as u64)
         })
         .collect();
     Ok(take(maps.values(), &picks, None)?)
 }
 
 /// `withField` and `dropFields`: a struct with one field set, added or dropped; `a.b` reaches into nested structs.
-pub(super) fn update_fields(expressions: &Expressions<'_>, update: &UpdateFields) -> Result<TypedExpr> {
-    let base = update.struct_expression.as_deref().ok_or_else(|| not_set("UpdateFields", "struct_expression"))?;
+pub(super) fn update_fields(
+    expressions: &Expressions<'_>,
+    update: &UpdateFields,
+) -> Result<TypedExpr> {
+    let base = update
+        .struct_expression
+        .as_deref()
+        .ok_or_else(|| not_set("UpdateFields", "struct_expression"))?;
     let base = expressions.value(base)?;
     let new = match update.value_expression.as_deref() {
-        Some(Expression { expr_type: Some(ExprType::UnresolvedStar(_)), .. }) | None => None,
+        Some(Expression {
+            expr_type: Some(ExprType::UnresolvedStar(_)),
+            ..
+        })
+        | None => None,
         Some(value) => Some(expressions.value(value)?),
     };
     let path = parse_attribute_name(&update.field_name)?;
@@ -287,7 +343,12 @@ pub(super) fn update_fields(expressions: &Expressions<'_>, update: &UpdateFields
 
 use spark_connect_proto::Expression;
 
-fn update_path(base: TypedExpr, path: &[String], new: Option<TypedExpr>, names: NameMatch) -> Result<TypedExpr> {
+fn update_path(
+    base: TypedExpr,
+    path: &[String],
+    new: Option<TypedExpr>,
+    names: NameMatch,
+) -> Result<TypedExpr> {
     let DataType::Struct(fields) = &base.data_type else {
         return Err(SparkError::analysis(
             "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
@@ -300,7 +361,9 @@ fn update_path(base: TypedExpr, path: &[String], new: Option<TypedExpr>, names: 
             ],
         ));
     };
-    let Some((name, rest)) = path.split_first() else { return Ok(base) };
+    let Some((name, rest)) = path.split_first() else {
+        return Ok(base);
+    };
     let mut parts: Vec<(String, TypedExpr)> = vec![];
     let mut found = false;
     for (index, field) in fields.iter().enumerate() {
@@ -311,7 +374,10 @@ fn update_path(base: TypedExpr, path: &[String], new: Option<TypedExpr>, names: 
         }
         found = true;
         if !rest.is_empty() {
-            parts.push((field.name().clone(), update_path(current, rest, new.clone(), names)?));
+            parts.push((
+                field.name().clone(),
+                update_path(current, rest, new.clone(), names)?,
+            ));
         } else if let Some(new) = &new {
             parts.push((name.clone(), new.clone()));
         }

@@ -25,7 +25,10 @@ pub(super) struct Unbound<'e, 'a> {
 
 impl<'e, 'a> Unbound<'e, 'a> {
     pub(super) fn new(expressions: &'e Expressions<'a>, lambda: &'e LambdaFunction) -> Self {
-        Self { expressions, lambda }
+        Self {
+            expressions,
+            lambda,
+        }
     }
 }
 
@@ -55,22 +58,41 @@ impl LambdaBody for Unbound<'_, '_> {
             variables.push((name, value));
             parameters.push(internal);
         }
-        let body = self.lambda.function.as_deref().ok_or_else(|| super::not_set("Lambda", "function"))?;
-        self.expressions.lambdas.borrow_mut().push(Frame { variables });
+        let body = self
+            .lambda
+            .function
+            .as_deref()
+            .ok_or_else(|| super::not_set("Lambda", "function"))?;
+        self.expressions
+            .lambdas
+            .borrow_mut()
+            .push(Frame { variables });
         let body = self.expressions.value(body);
         self.expressions.lambdas.borrow_mut().pop();
         let types = types.iter().take(parameters.len()).cloned().collect();
-        Ok(BoundLambda { parameters, types, body: body? })
+        Ok(BoundLambda {
+            parameters,
+            types,
+            body: body?,
+        })
     }
 }
 
 impl Expressions<'_> {
     pub(super) fn find_lambda_variable(&self, parts: &[String]) -> Result<Option<TypedExpr>> {
-        let Some((name, fields)) = parts.split_first() else { return Ok(None) };
+        let Some((name, fields)) = parts.split_first() else {
+            return Ok(None);
+        };
         let found = self.lambdas.borrow().iter().rev().find_map(|frame| {
-            frame.variables.iter().find(|(n, _)| self.names().same(n, name)).map(|(_, v)| v.clone())
+            frame
+                .variables
+                .iter()
+                .find(|(n, _)| self.names().same(n, name))
+                .map(|(_, v)| v.clone())
         });
-        let Some(mut value) = found else { return Ok(None) };
+        let Some(mut value) = found else {
+            return Ok(None);
+        };
         for field in fields {
             value = extract::by_name(value, field, self.names())?;
         }

@@ -35,7 +35,10 @@ use crate::{
     functions::{Call, Generator, Registry, Resolution, unresolved_routine},
     literal::typed_literal,
     planner::Planner,
-    scope::{Attribute, NameMatch, Resolved, parse_attribute_name, resolve_in_plan, resolve_name, unresolved_column},
+    scope::{
+        Attribute, NameMatch, Resolved, parse_attribute_name, resolve_in_plan, resolve_name,
+        unresolved_column,
+    },
     sql,
     typed::TypedExpr,
     types::data_type_from_proto,
@@ -124,7 +127,11 @@ impl<'a> Expressions<'a> {
         }
     }
 
-    fn value_inner(&self, expression: &Expression, place: Option<&QueryContext>) -> Result<TypedExpr> {
+    fn value_inner(
+        &self,
+        expression: &Expression,
+        place: Option<&QueryContext>,
+    ) -> Result<TypedExpr> {
         let Some(kind) = &expression.expr_type else {
             return Err(not_set("spark.connect.Expression", "expr_type"));
         };
@@ -136,7 +143,10 @@ impl<'a> Expressions<'a> {
                 self.value(&parsed)
             }
             ExprType::Alias(alias) => {
-                let inner = alias.expr.as_deref().ok_or_else(|| not_set("Alias", "expr"))?;
+                let inner = alias
+                    .expr
+                    .as_deref()
+                    .ok_or_else(|| not_set("Alias", "expr"))?;
                 let value = self.value(inner)?;
                 let name = alias.name.first().cloned().unwrap_or_default();
                 let shown = format!("{} AS {name}", value.name);
@@ -157,30 +167,50 @@ impl<'a> Expressions<'a> {
                 self.function_value(&function, place)
             }
             ExprType::UnresolvedExtractValue(extract) => {
-                let child = extract.child.as_deref().ok_or_else(|| not_set("ExtractValue", "child"))?;
-                let key = extract.extraction.as_deref().ok_or_else(|| not_set("ExtractValue", "extraction"))?;
+                let child = extract
+                    .child
+                    .as_deref()
+                    .ok_or_else(|| not_set("ExtractValue", "child"))?;
+                let key = extract
+                    .extraction
+                    .as_deref()
+                    .ok_or_else(|| not_set("ExtractValue", "extraction"))?;
                 extract::by_value(self.value(child)?, self.value(key)?, self, place)
             }
             ExprType::UpdateFields(update) => extract::update_fields(self, update),
             ExprType::Window(window) => self.over(window, place),
-            ExprType::UnresolvedNamedLambdaVariable(variable) => self.lambda_variable(&variable.name_parts),
+            ExprType::UnresolvedNamedLambdaVariable(variable) => {
+                self.lambda_variable(&variable.name_parts)
+            }
             ExprType::SubqueryExpression(subquery) => self.subquery(subquery),
             ExprType::SortOrder(order) => {
-                let child = order.child.as_deref().ok_or_else(|| not_set("SortOrder", "child"))?;
+                let child = order
+                    .child
+                    .as_deref()
+                    .ok_or_else(|| not_set("SortOrder", "child"))?;
                 self.value(child)
             }
             ExprType::CommonInlineUserDefinedFunction(udf) => {
-                let args = udf.arguments.iter().map(|a| self.value(a)).collect::<Result<Vec<_>>>()?;
+                let args = udf
+                    .arguments
+                    .iter()
+                    .map(|a| self.value(a))
+                    .collect::<Result<Vec<_>>>()?;
                 self.planner.catalog.user_function(udf, args)
             }
             ExprType::NamedArgumentExpression(named) => {
-                let value = named.value.as_deref().ok_or_else(|| not_set("NamedArgument", "value"))?;
+                let value = named
+                    .value
+                    .as_deref()
+                    .ok_or_else(|| not_set("NamedArgument", "value"))?;
                 self.value(value)
             }
-            ExprType::UnresolvedStar(_) | ExprType::UnresolvedRegex(_) => Err(SparkError::analysis(
-                "INVALID_USAGE_OF_STAR_OR_REGEX",
-                &[("elem", "'*'"), ("prettyName", "expression")],
-            )),
+            ExprType::UnresolvedStar(_) | ExprType::UnresolvedRegex(_) => {
+                Err(SparkError::analysis(
+                    "INVALID_USAGE_OF_STAR_OR_REGEX",
+                    &[("elem", "'*'"), ("prettyName", "expression")],
+                ))
+            }
             ExprType::LambdaFunction(_) => Err(SparkError::analysis(
                 "INVALID_LAMBDA_FUNCTION_CALL.NON_HIGHER_ORDER_FUNCTION",
                 &[("class", "a function without lambda parameters")],
@@ -202,7 +232,11 @@ impl<'a> Expressions<'a> {
             }
             _ => Err(SparkError::analysis(
                 "DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN",
-                &[("sqlExpr", &value.sql()), ("filter", &value.sql()), ("type", &value.type_sql())],
+                &[
+                    ("sqlExpr", &value.sql()),
+                    ("filter", &value.sql()),
+                    ("type", &value.type_sql()),
+                ],
             )),
         }
     }
@@ -215,7 +249,10 @@ impl<'a> Expressions<'a> {
         if let Some(found) = self.find(&parts)? {
             return Ok(found);
         }
-        Err(unresolved_column(&parts, self.inputs.iter().flat_map(|r| r.output.iter())))
+        Err(unresolved_column(
+            &parts,
+            self.inputs.iter().flat_map(|r| r.output.iter()),
+        ))
     }
 
     /// The value that a name stands for here, if any.
@@ -243,7 +280,12 @@ impl<'a> Expressions<'a> {
         {
             return Ok(Some(found));
         }
-        let windows: Vec<Attribute> = self.windows.borrow().iter().map(|w| w.attribute.clone()).collect();
+        let windows: Vec<Attribute> = self
+            .windows
+            .borrow()
+            .iter()
+            .map(|w| w.attribute.clone())
+            .collect();
         if let Some(found) = resolve_name(parts, windows.iter(), self.names())? {
             return Ok(Some(found));
         }
@@ -256,7 +298,9 @@ impl<'a> Expressions<'a> {
             return Ok(Some(found));
         }
         if let [name] = parts
-            && let Some(function) = LITERAL_FUNCTIONS.iter().find(|f| f.eq_ignore_ascii_case(name))
+            && let Some(function) = LITERAL_FUNCTIONS
+                .iter()
+                .find(|f| f.eq_ignore_ascii_case(name))
         {
             let call = Call::new(function, vec![], &self.planner.context);
             if let Ok(Resolution::Value(value)) = Registry::builtin().call(call) {
@@ -268,10 +312,16 @@ impl<'a> Expressions<'a> {
 
     /// An alias to the left in the same select list.
     fn find_alias(&self, parts: &[String]) -> Result<Option<TypedExpr>> {
-        let Some((name, fields)) = parts.split_first() else { return Ok(None) };
+        let Some((name, fields)) = parts.split_first() else {
+            return Ok(None);
+        };
         let aliases = self.aliases.borrow();
-        let mut found = aliases.iter().filter(|(alias, _)| self.names().same(alias, name));
-        let Some((_, value)) = found.next() else { return Ok(None) };
+        let mut found = aliases
+            .iter()
+            .filter(|(alias, _)| self.names().same(alias, name));
+        let Some((_, value)) = found.next() else {
+            return Ok(None);
+        };
         if found.next().is_some() {
             return Err(SparkError::analysis(
                 "AMBIGUOUS_LATERAL_COLUMN_ALIAS",
@@ -301,7 +351,10 @@ impl<'a> Expressions<'a> {
         {
             return Ok(found);
         }
-        let name: Vec<String> = parts.iter().map(|p| crate::types::quote_if_needed(p)).collect();
+        let name: Vec<String> = parts
+            .iter()
+            .map(|p| crate::types::quote_if_needed(p))
+            .collect();
         Err(SparkError::analysis(
             "CANNOT_RESOLVE_DATAFRAME_COLUMN",
             &[("name", &quoted(name.join(".")))],
@@ -309,11 +362,16 @@ impl<'a> Expressions<'a> {
     }
 
     fn cast(&self, cast: &Cast, place: Option<&QueryContext>) -> Result<TypedExpr> {
-        let child = cast.expr.as_deref().ok_or_else(|| not_set("Cast", "expr"))?;
+        let child = cast
+            .expr
+            .as_deref()
+            .ok_or_else(|| not_set("Cast", "expr"))?;
         let value = self.value(child)?;
         let to = match &cast.cast_to_type {
             Some(cast::CastToType::Type(t)) => data_type_from_proto(t)?,
-            Some(cast::CastToType::TypeStr(text)) => data_type_from_proto(&sql::parse_data_type(text)?)?,
+            Some(cast::CastToType::TypeStr(text)) => {
+                data_type_from_proto(&sql::parse_data_type(text)?)?
+            }
             None => return Err(not_set("Cast", "cast_to_type")),
         };
         let context = &self.planner.context.eval;
@@ -344,7 +402,11 @@ impl<'a> Expressions<'a> {
         })
     }
 
-    fn function_value(&self, function: &UnresolvedFunction, place: Option<&QueryContext>) -> Result<TypedExpr> {
+    fn function_value(
+        &self,
+        function: &UnresolvedFunction,
+        place: Option<&QueryContext>,
+    ) -> Result<TypedExpr> {
         match self.function(function, place)? {
             Resolution::Value(value) => Ok(value),
             Resolution::Window(call) => Err(SparkError::analysis(
@@ -376,7 +438,9 @@ impl<'a> Expressions<'a> {
             return self.registered(&lower, function);
         }
         let is_aggregate = definition.is_some_and(crate::functions::Function::is_aggregate);
-        let was_in_aggregate = self.in_aggregate.replace(self.in_aggregate.get() || is_aggregate);
+        let was_in_aggregate = self
+            .in_aggregate
+            .replace(self.in_aggregate.get() || is_aggregate);
         let windowed = self.windowed.take();
         let arguments = self.arguments(&lower, &function.arguments);
         self.in_aggregate.set(was_in_aggregate);
@@ -390,7 +454,9 @@ impl<'a> Expressions<'a> {
         let resolved = registry.call(call);
         match (nested, resolved) {
             (None, resolved) => resolved,
-            (Some(generator), Ok(Resolution::Value(value))) => Err(generator.nested_in(&value.name)),
+            (Some(generator), Ok(Resolution::Value(value))) => {
+                Err(generator.nested_in(&value.name))
+            }
             (Some(generator), _) => Err(generator.nested_in(&generator.name)),
         }
     }
@@ -401,7 +467,10 @@ impl<'a> Expressions<'a> {
             return Err(unresolved_routine(name, &self.planner.context.database));
         };
         let (args, _) = self.arguments(name, &function.arguments)?;
-        self.planner.catalog.user_function(&udf, args).map(Resolution::Value)
+        self.planner
+            .catalog
+            .user_function(&udf, args)
+            .map(Resolution::Value)
     }
 
     /// Constructs of SQL that are not functions: FILTER, IGNORE NULLS, WITHIN GROUP.
@@ -419,18 +488,24 @@ impl<'a> Expressions<'a> {
         let inner = self.modified_call(function, &mut modifiers)?;
         let lower = inner.function_name.to_ascii_lowercase();
         let was = self.in_aggregate.replace(true);
-        let resolved = self.arguments(&lower, &inner.arguments).and_then(|(args, lambdas)| {
-            let filter = modifiers.filter.map(|f| self.condition(f)).transpose()?;
-            let within = modifiers.within.iter().map(|o| self.sort_expression(o)).collect::<Result<_>>()?;
-            let mut call = Call::new(&lower, args, &self.planner.context);
-            call.lambdas = lambdas;
-            call.distinct = inner.is_distinct;
-            call.filter = filter;
-            call.ignore_nulls = modifiers.ignore_nulls;
-            call.within_group = within;
-            call.place = place.cloned();
-            Registry::builtin().call(call)
-        });
+        let resolved = self
+            .arguments(&lower, &inner.arguments)
+            .and_then(|(args, lambdas)| {
+                let filter = modifiers.filter.map(|f| self.condition(f)).transpose()?;
+                let within = modifiers
+                    .within
+                    .iter()
+                    .map(|o| self.sort_expression(o))
+                    .collect::<Result<_>>()?;
+                let mut call = Call::new(&lower, args, &self.planner.context);
+                call.lambdas = lambdas;
+                call.distinct = inner.is_distinct;
+                call.filter = filter;
+                call.ignore_nulls = modifiers.ignore_nulls;
+                call.within_group = within;
+                call.place = place.cloned();
+                Registry::builtin().call(call)
+            });
         self.in_aggregate.set(was);
         resolved.map(Some)
     }
@@ -445,7 +520,10 @@ impl<'a> Expressions<'a> {
             return Ok(function);
         }
         let Some((inner, rest)) = function.arguments.split_first() else {
-            return Err(SparkError::internal(format!("{} without a call", function.function_name)));
+            return Err(SparkError::internal(format!(
+                "{} without a call",
+                function.function_name
+            )));
         };
         match function.function_name.as_str() {
             AGGREGATE_FILTER => modifiers.filter = rest.first(),
@@ -455,7 +533,10 @@ impl<'a> Expressions<'a> {
         }
         match &inner.expr_type {
             Some(ExprType::UnresolvedFunction(inner)) => self.modified_call(inner, modifiers),
-            _ => Err(SparkError::internal(format!("{} of what is no call", function.function_name))),
+            _ => Err(SparkError::internal(format!(
+                "{} of what is no call",
+                function.function_name
+            ))),
         }
     }
 
@@ -471,10 +552,15 @@ impl<'a> Expressions<'a> {
             let value = self.value(expression)?;
             return Ok((Sort::new(value.expr, true, true), value.name));
         };
-        let child = order.child.as_deref().ok_or_else(|| not_set("SortOrder", "child"))?;
+        let child = order
+            .child
+            .as_deref()
+            .ok_or_else(|| not_set("SortOrder", "child"))?;
         let value = match self.value(child) {
             // Two outputs of one name: the column below that both may come from.
-            Err(error) if error.is("AMBIGUOUS_REFERENCE") => self.below_value(child).ok_or(error)?,
+            Err(error) if error.is("AMBIGUOUS_REFERENCE") => {
+                self.below_value(child).ok_or(error)?
+            }
             value => value?,
         };
         let ascending = order.direction() != SortDirection::Descending;
@@ -489,7 +575,10 @@ impl<'a> Expressions<'a> {
             return Err(SparkError::analysis(
                 "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE",
                 &[
-                    ("sqlExpr", &quoted(format!("{} {direction} NULLS {nulls}", value.name))),
+                    (
+                        "sqlExpr",
+                        &quoted(format!("{} {direction} NULLS {nulls}", value.name)),
+                    ),
                     ("functionName", "`sortorder`"),
                     ("dataType", &value.type_sql()),
                 ],
@@ -501,7 +590,9 @@ impl<'a> Expressions<'a> {
     /// The value of an expression below the input, if it has one there.
     fn below_value(&self, expression: &Expression) -> Option<TypedExpr> {
         let below = self.below?;
-        Expressions::new(self.planner, vec![below]).value(expression).ok()
+        Expressions::new(self.planner, vec![below])
+            .value(expression)
+            .ok()
     }
 
     #[allow(clippy::type_complexity, reason = "a pair that lives for one line")]
@@ -509,7 +600,10 @@ impl<'a> Expressions<'a> {
         &'s self,
         function: &str,
         arguments: &'s [Expression],
-    ) -> Result<(Vec<TypedExpr>, Vec<Box<dyn crate::functions::LambdaBody + 's>>)> {
+    ) -> Result<(
+        Vec<TypedExpr>,
+        Vec<Box<dyn crate::functions::LambdaBody + 's>>,
+    )> {
         let mut values = Vec::with_capacity(arguments.len());
         let mut lambdas: Vec<Box<dyn crate::functions::LambdaBody + 's>> = vec![];
         for argument in arguments {
@@ -525,7 +619,8 @@ impl<'a> Expressions<'a> {
                             &[("tableName", &crate::error::quoted_name(&table))],
                         ));
                     }
-                    if function == "count" && star.unparsed_target.is_none() && arguments.len() == 1 {
+                    if function == "count" && star.unparsed_target.is_none() && arguments.len() == 1
+                    {
                         values.push(TypedExpr::int(1));
                     } else {
                         values.extend(self.star(star)?.into_iter().map(|a| a.1));
@@ -583,7 +678,10 @@ fn find_node(lineage: &crate::scope::Lineage, plan_id: i64) -> Option<&crate::sc
     if lineage.plan_id == Some(plan_id) {
         return Some(lineage);
     }
-    lineage.inputs.iter().find_map(|input| find_node(input, plan_id))
+    lineage
+        .inputs
+        .iter()
+        .find_map(|input| find_node(input, plan_id))
 }
 
 /// A field of a message that must be there is not.
@@ -607,7 +705,11 @@ pub(crate) fn query_context(common: Option<&ExpressionCommon>) -> Option<QueryCo
             let text = jvm.sql_text.clone()?;
             let start = usize::try_from(jvm.start_index?).ok()?;
             let stop = usize::try_from(jvm.stop_index?).ok()?;
-            Some(QueryContext::Sql { text, start, stop: stop + 1 })
+            Some(QueryContext::Sql {
+                text,
+                start,
+                stop: stop + 1,
+            })
         }
     }
 }
@@ -615,5 +717,6 @@ pub(crate) fn query_context(common: Option<&ExpressionCommon>) -> Option<QueryCo
 /// Whether an expression reads a column.
 pub(crate) fn reads_columns(expr: &Expr) -> bool {
     use datafusion::common::tree_node::TreeNode;
-    expr.exists(|e| Ok(matches!(e, Expr::Column(_)))).unwrap_or(true)
+    expr.exists(|e| Ok(matches!(e, Expr::Column(_))))
+        .unwrap_or(true)
 }

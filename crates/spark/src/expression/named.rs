@@ -55,9 +55,10 @@ impl Expressions<'_> {
                         }
                         Ok(vec![unnamed(value)])
                     }
-                    Resolution::Generator(generator) => {
-                        Ok(vec![SelectItem::Generator { generator, names: vec![] }])
-                    }
+                    Resolution::Generator(generator) => Ok(vec![SelectItem::Generator {
+                        generator,
+                        names: vec![],
+                    }]),
                     Resolution::Window(call) => Err(SparkError::analysis(
                         "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE",
                         &[("funcName", &crate::error::quoted(&call.name))],
@@ -80,10 +81,13 @@ impl Expressions<'_> {
 
     /// The name of the column that a named expression would be.
     fn name_of(&self, expression: &Expression) -> Result<Option<String>> {
-        Ok(self.items(expression)?.into_iter().find_map(|item| match item {
-            SelectItem::Column { name, .. } => Some(name),
-            SelectItem::Generator { .. } => None,
-        }))
+        Ok(self
+            .items(expression)?
+            .into_iter()
+            .find_map(|item| match item {
+                SelectItem::Column { name, .. } => Some(name),
+                SelectItem::Generator { .. } => None,
+            }))
     }
 
     /// The items of a whole select list; an item may use the aliases to its left.
@@ -95,8 +99,15 @@ impl Expressions<'_> {
         for expression in expressions {
             let items = self.items(expression)?;
             for item in &items {
-                if let SelectItem::Column { name, value, aliased: true } = item {
-                    self.aliases.borrow_mut().push((name.clone(), value.clone()));
+                if let SelectItem::Column {
+                    name,
+                    value,
+                    aliased: true,
+                } = item
+                {
+                    self.aliases
+                        .borrow_mut()
+                        .push((name.clone(), value.clone()));
                 }
             }
             all.extend(items);
@@ -106,7 +117,10 @@ impl Expressions<'_> {
     }
 
     pub(crate) fn alias(&self, alias: &Alias) -> Result<Vec<SelectItem>> {
-        let inner = alias.expr.as_deref().ok_or_else(|| super::not_set("Alias", "expr"))?;
+        let inner = alias
+            .expr
+            .as_deref()
+            .ok_or_else(|| super::not_set("Alias", "expr"))?;
         let mut items = self.items(inner)?;
         let star = matches!(inner.expr_type, Some(ExprType::UnresolvedStar(_)));
         if items.len() > 1 || star {
@@ -115,7 +129,9 @@ impl Expressions<'_> {
                 &[("elem", "'*'"), ("prettyName", "expression `alias`")],
             ));
         }
-        let Some(item) = items.pop() else { return Ok(vec![]) };
+        let Some(item) = items.pop() else {
+            return Ok(vec![]);
+        };
         match item {
             SelectItem::Generator { generator, .. } => {
                 if alias.name.len() != generator.columns.len() {
@@ -128,7 +144,10 @@ impl Expressions<'_> {
                         ],
                     ));
                 }
-                Ok(vec![SelectItem::Generator { generator, names: alias.name.clone() }])
+                Ok(vec![SelectItem::Generator {
+                    generator,
+                    names: alias.name.clone(),
+                }])
             }
             SelectItem::Column { mut value, .. } => {
                 let [name] = alias.name.as_slice() else {
@@ -144,7 +163,11 @@ impl Expressions<'_> {
                         value.metadata.insert(WATERMARK_DELAY_KEY.into(), delay);
                     }
                 }
-                Ok(vec![SelectItem::Column { name: name.clone(), value, aliased: true }])
+                Ok(vec![SelectItem::Column {
+                    name: name.clone(),
+                    value,
+                    aliased: true,
+                }])
             }
         }
     }
@@ -170,11 +193,18 @@ impl Expressions<'_> {
         let of_table: Vec<&Attribute> = visible()
             .filter(|a| {
                 parts.len() <= a.qualifier.len()
-                    && a.qualifier.iter().rev().zip(parts.iter().rev()).all(|(x, y)| names.same(x, y))
+                    && a.qualifier
+                        .iter()
+                        .rev()
+                        .zip(parts.iter().rev())
+                        .all(|(x, y)| names.same(x, y))
             })
             .collect();
         if !of_table.is_empty() {
-            return Ok(of_table.into_iter().map(|a| (a.name.clone(), a.reference())).collect());
+            return Ok(of_table
+                .into_iter()
+                .map(|a| (a.name.clone(), a.reference()))
+                .collect());
         }
         let hidden: Vec<&Attribute> = self
             .inputs
@@ -182,21 +212,33 @@ impl Expressions<'_> {
             .flat_map(|r| r.hidden.iter())
             .filter(|a| {
                 parts.len() <= a.qualifier.len()
-                    && a.qualifier.iter().rev().zip(parts.iter().rev()).all(|(x, y)| names.same(x, y))
+                    && a.qualifier
+                        .iter()
+                        .rev()
+                        .zip(parts.iter().rev())
+                        .all(|(x, y)| names.same(x, y))
             })
             .collect();
         if !hidden.is_empty() {
-            return Ok(hidden.into_iter().map(|a| (a.name.clone(), a.reference())).collect());
+            return Ok(hidden
+                .into_iter()
+                .map(|a| (a.name.clone(), a.reference()))
+                .collect());
         }
         match resolve_name(&parts, visible(), names)? {
             Some(value) => fields_of(value, path),
             None => {
-                let mut columns: Vec<String> = visible().map(|a| crate::error::quoted_id(&a.name)).collect();
+                let mut columns: Vec<String> = visible()
+                    .map(|a| crate::error::quoted_id(&a.name))
+                    .collect();
                 columns.sort();
                 columns.dedup();
                 Err(SparkError::analysis(
                     "CANNOT_RESOLVE_STAR_EXPAND",
-                    &[("targetString", &quoted_name(&parts)), ("columns", &columns.join(", "))],
+                    &[
+                        ("targetString", &quoted_name(&parts)),
+                        ("columns", &columns.join(", ")),
+                    ],
                 ))
             }
         }
@@ -214,7 +256,10 @@ impl Expressions<'_> {
                     .collect());
             }
         }
-        Err(SparkError::analysis("CANNOT_RESOLVE_DATAFRAME_COLUMN", &[("name", "`*`")]))
+        Err(SparkError::analysis(
+            "CANNOT_RESOLVE_DATAFRAME_COLUMN",
+            &[("name", "`*`")],
+        ))
     }
 
     /// The columns whose name matches a regular expression as a whole.
@@ -234,17 +279,30 @@ impl Expressions<'_> {
             ));
         };
         let all = self.inputs.iter().flat_map(|r| r.output.iter());
-        Ok(all.filter(|a| pattern.is_match(&a.name)).map(|a| (a.name.clone(), a.reference())).collect())
+        Ok(all
+            .filter(|a| pattern.is_match(&a.name))
+            .map(|a| (a.name.clone(), a.reference()))
+            .collect())
     }
 }
 
 fn columns(all: Vec<(String, TypedExpr)>) -> Vec<SelectItem> {
-    all.into_iter().map(|(name, value)| SelectItem::Column { name, value, aliased: false }).collect()
+    all.into_iter()
+        .map(|(name, value)| SelectItem::Column {
+            name,
+            value,
+            aliased: false,
+        })
+        .collect()
 }
 
 fn unnamed(value: TypedExpr) -> SelectItem {
     let name = value.column_name().to_string();
-    SelectItem::Column { name, value, aliased: false }
+    SelectItem::Column {
+        name,
+        value,
+        aliased: false,
+    }
 }
 
 fn fields_of(value: TypedExpr, path: &str) -> Result<Vec<(String, TypedExpr)>> {
@@ -257,7 +315,10 @@ fn fields_of(value: TypedExpr, path: &str) -> Result<Vec<(String, TypedExpr)>> {
     (0..fields.len())
         .map(|index| {
             let field = extract::struct_field(value.clone(), index)?;
-            let name = fields.get(index).map(|f| f.name().clone()).unwrap_or_default();
+            let name = fields
+                .get(index)
+                .map(|f| f.name().clone())
+                .unwrap_or_default();
             Ok((name, field))
         })
         .collect()

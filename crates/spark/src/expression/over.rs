@@ -35,7 +35,10 @@ struct Spec {
 
 impl Expressions<'_> {
     pub(super) fn over(&self, window: &Window, place: Option<&QueryContext>) -> Result<TypedExpr> {
-        let function = window.window_function.as_deref().ok_or_else(|| not_set("Window", "window_function"))?;
+        let function = window
+            .window_function
+            .as_deref()
+            .ok_or_else(|| not_set("Window", "window_function"))?;
         let call = self.windowed(function, place)?;
         let spec = self.spec(window)?;
         if call.fixed_frame.is_some() && spec.order_by.is_empty() {
@@ -50,8 +53,12 @@ impl Expressions<'_> {
             (Some(frame), None) => self.frame(frame, &spec)?,
             (None, None) if spec.order_by.is_empty() => {
                 let bound = |v| WindowFrameBound::from_unbounded(v);
-                let frame = WindowFrame::new_bounds(WindowFrameUnits::Rows, bound(true), bound(false));
-                (frame, "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING".to_string())
+                let frame =
+                    WindowFrame::new_bounds(WindowFrameUnits::Rows, bound(true), bound(false));
+                (
+                    frame,
+                    "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING".to_string(),
+                )
             }
             (None, None) => {
                 let frame = WindowFrame::new_bounds(
@@ -59,7 +66,10 @@ impl Expressions<'_> {
                     WindowFrameBound::from_unbounded(true),
                     WindowFrameBound::CurrentRow,
                 );
-                (frame, "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_string())
+                (
+                    frame,
+                    "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_string(),
+                )
             }
         };
         let mut text = spec.text.clone();
@@ -78,14 +88,21 @@ impl Expressions<'_> {
             },
         }));
         let expr = match call.cast_from {
-            Some(_) => Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), call.data_type.clone())),
+            Some(_) => Expr::Cast(datafusion::logical_expr::Cast::new(
+                Box::new(expr),
+                call.data_type.clone(),
+            )),
             None => expr,
         };
         Ok(TypedExpr::new(expr, call.data_type, call.nullable, name))
     }
 
     /// The function before OVER: a window function, or an aggregate.
-    fn windowed(&self, expression: &Expression, place: Option<&QueryContext>) -> Result<WindowCall> {
+    fn windowed(
+        &self,
+        expression: &Expression,
+        place: Option<&QueryContext>,
+    ) -> Result<WindowCall> {
         if let Some(ExprType::ExpressionString(text)) = &expression.expr_type {
             let parsed = self.planner().parse_expression(&text.expression)?;
             return self.windowed(&parsed, place);
@@ -115,7 +132,8 @@ impl Expressions<'_> {
                     data_type: value.data_type,
                     nullable: value.nullable,
                     name: value.name,
-                    ignore_nulls: aggregate.params.null_treatment == Some(NullTreatment::IgnoreNulls),
+                    ignore_nulls: aggregate.params.null_treatment
+                        == Some(NullTreatment::IgnoreNulls),
                     fixed_frame: None,
                     cast_from: None,
                     default: None,
@@ -125,8 +143,11 @@ impl Expressions<'_> {
     }
 
     fn spec(&self, window: &Window) -> Result<Spec> {
-        let partition_by =
-            window.partition_spec.iter().map(|e| self.value(e)).collect::<Result<Vec<_>>>()?;
+        let partition_by = window
+            .partition_spec
+            .iter()
+            .map(|e| self.value(e))
+            .collect::<Result<Vec<_>>>()?;
         let mut text = vec![];
         if !partition_by.is_empty() {
             let names: Vec<&str> = partition_by.iter().map(|p| p.name.as_str()).collect();
@@ -134,8 +155,10 @@ impl Expressions<'_> {
         }
         let (mut order_by, mut order_types, mut order_text) = (vec![], vec![], vec![]);
         for order in &window.order_spec {
-            let expression =
-                Expression { common: None, expr_type: Some(ExprType::SortOrder(Box::new(order.clone()))) };
+            let expression = Expression {
+                common: None,
+                expr_type: Some(ExprType::SortOrder(Box::new(order.clone()))),
+            };
             let sort = self.sort_expression(&expression)?;
             let value = self.value(&expression)?;
             let direction = if sort.asc { "ASC" } else { "DESC" };
@@ -147,7 +170,12 @@ impl Expressions<'_> {
         if !order_text.is_empty() {
             text.push(format!("ORDER BY {}", order_text.join(", ")));
         }
-        Ok(Spec { partition_by, order_by, order_types, text })
+        Ok(Spec {
+            partition_by,
+            order_by,
+            order_types,
+            text,
+        })
     }
 
     fn frame(&self, frame: &ProtoFrame, spec: &Spec) -> Result<(WindowFrame, String)> {
@@ -156,10 +184,16 @@ impl Expressions<'_> {
             _ => (WindowFrameUnits::Rows, "ROWS"),
         };
         let lower = frame.lower.as_deref().ok_or_else(|| {
-            SparkError::analysis("CONNECT_INVALID_PLAN.LOWER_BOUND_REQUIRED_IN_WINDOW_FRAME", &[])
+            SparkError::analysis(
+                "CONNECT_INVALID_PLAN.LOWER_BOUND_REQUIRED_IN_WINDOW_FRAME",
+                &[],
+            )
         })?;
         let upper = frame.upper.as_deref().ok_or_else(|| {
-            SparkError::analysis("CONNECT_INVALID_PLAN.UPPER_BOUND_REQUIRED_IN_WINDOW_FRAME", &[])
+            SparkError::analysis(
+                "CONNECT_INVALID_PLAN.UPPER_BOUND_REQUIRED_IN_WINDOW_FRAME",
+                &[],
+            )
         })?;
         let order = spec.order_types.first();
         if units == WindowFrameUnits::Range && spec.order_by.is_empty() {
@@ -171,7 +205,10 @@ impl Expressions<'_> {
         let (lower, lower_text) = self.bound(lower, true, units, order)?;
         let (upper, upper_text) = self.bound(upper, false, units, order)?;
         let frame = WindowFrame::new_bounds(units, lower, upper);
-        Ok((frame, format!("{word} BETWEEN {lower_text} AND {upper_text}")))
+        Ok((
+            frame,
+            format!("{word} BETWEEN {lower_text} AND {upper_text}"),
+        ))
     }
 
     fn bound(
@@ -182,9 +219,15 @@ impl Expressions<'_> {
         order: Option<&DataType>,
     ) -> Result<(WindowFrameBound, String)> {
         match &boundary.boundary {
-            Some(Boundary::CurrentRow(_)) => Ok((WindowFrameBound::CurrentRow, "CURRENT ROW".into())),
+            Some(Boundary::CurrentRow(_)) => {
+                Ok((WindowFrameBound::CurrentRow, "CURRENT ROW".into()))
+            }
             Some(Boundary::Unbounded(_)) | None => {
-                let word = if lower { "UNBOUNDED PRECEDING" } else { "UNBOUNDED FOLLOWING" };
+                let word = if lower {
+                    "UNBOUNDED PRECEDING"
+                } else {
+                    "UNBOUNDED FOLLOWING"
+                };
                 Ok((WindowFrameBound::from_unbounded(lower), word.into()))
             }
             Some(Boundary::Value(value)) => {
@@ -227,7 +270,14 @@ impl Expressions<'_> {
                     n if n < 0 => WindowFrameBound::Preceding(distance(n.unsigned_abs())?),
                     n => WindowFrameBound::Following(distance(n.unsigned_abs())?),
                 };
-                Ok((bound, if number == 0 { "CURRENT ROW".into() } else { text }))
+                Ok((
+                    bound,
+                    if number == 0 {
+                        "CURRENT ROW".into()
+                    } else {
+                        text
+                    },
+                ))
             }
         }
     }
@@ -240,22 +290,39 @@ fn interval_offset(offset: &ScalarValue) -> Option<(ScalarValue, bool)> {
     let (months, days, nanos, back) = match offset {
         ScalarValue::DurationMicrosecond(Some(us)) => {
             let abs = us.checked_abs()?;
-            (0, i32::try_from(abs / DAY_US).ok()?, abs % DAY_US * 1000, *us < 0)
+            (
+                0,
+                i32::try_from(abs / DAY_US).ok()?,
+                abs % DAY_US * 1000,
+                *us < 0,
+            )
         }
         ScalarValue::IntervalYearMonth(Some(months)) => (months.checked_abs()?, 0, 0, *months < 0),
         ScalarValue::IntervalMonthDayNano(Some(v)) => {
             let back = v.months < 0 || v.days < 0 || v.nanoseconds < 0;
-            (v.months.checked_abs()?, v.days.checked_abs()?, v.nanoseconds.checked_abs()?, back)
+            (
+                v.months.checked_abs()?,
+                v.days.checked_abs()?,
+                v.nanoseconds.checked_abs()?,
+                back,
+            )
         }
         _ => return None,
     };
-    Some((ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos))), back))
+    Some((
+        ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos))),
+        back,
+    ))
 }
 
 impl WindowFrameBoundExt for WindowFrameBound {
     fn from_unbounded(lower: bool) -> Self {
         let none = ScalarValue::UInt64(None);
-        if lower { Self::Preceding(none) } else { Self::Following(none) }
+        if lower {
+            Self::Preceding(none)
+        } else {
+            Self::Following(none)
+        }
     }
 }
 
@@ -264,5 +331,8 @@ trait WindowFrameBoundExt {
 }
 
 fn unsupported(name: &str) -> SparkError {
-    SparkError::analysis("UNSUPPORTED_EXPR_FOR_WINDOW", &[("sqlExpr", &crate::error::quoted(name))])
+    SparkError::analysis(
+        "UNSUPPORTED_EXPR_FOR_WINDOW",
+        &[("sqlExpr", &crate::error::quoted(name))],
+    )
 }

@@ -32,11 +32,17 @@ pub(crate) struct OuterScope<'a> {
 
 impl<'a> OuterScope<'a> {
     pub(crate) fn new(expressions: &'a Expressions<'a>) -> Self {
-        Self { expressions, used: RefCell::default() }
+        Self {
+            expressions,
+            used: RefCell::default(),
+        }
     }
 
     pub(super) fn find(&self, parts: &[String]) -> Result<Option<TypedExpr>> {
-        self.expressions.find(parts)?.map(|v| self.outer(v)).transpose()
+        self.expressions
+            .find(parts)?
+            .map(|v| self.outer(v))
+            .transpose()
     }
 
     pub(super) fn find_in_plan(&self, parts: &[String], plan_id: i64) -> Result<Option<TypedExpr>> {
@@ -46,19 +52,28 @@ impl<'a> OuterScope<'a> {
 
     /// Marks the columns of a value as the outer query's.
     fn outer(&self, value: TypedExpr) -> Result<TypedExpr> {
-        let fields = self.expressions.inputs.iter().flat_map(|r| r.all_attributes());
+        let fields = self
+            .expressions
+            .inputs
+            .iter()
+            .flat_map(|r| r.all_attributes());
         let fields: Vec<(Column, arrow::datatypes::FieldRef)> =
             fields.map(|a| (a.column.clone(), a.field())).collect();
         let mut value = value;
         value.expr = value
             .expr
             .transform(|e| {
-                let Expr::Column(column) = &e else { return Ok(Transformed::no(e)) };
+                let Expr::Column(column) = &e else {
+                    return Ok(Transformed::no(e));
+                };
                 let Some((_, field)) = fields.iter().find(|(c, _)| c == column) else {
                     return Ok(Transformed::no(e));
                 };
                 let field = field.as_ref().clone().with_name(column.name());
-                Ok(Transformed::yes(Expr::OuterReferenceColumn(Arc::new(field), column.clone())))
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(
+                    Arc::new(field),
+                    column.clone(),
+                )))
             })?
             .data;
         let mut used = self.used.borrow_mut();
@@ -97,7 +112,10 @@ impl Expressions<'_> {
                     return self.exists_value(resolved, used);
                 }
                 let subquery = plan_of(&resolved, used)?;
-                let expr = Expr::Exists(Exists { subquery, negated: false });
+                let expr = Expr::Exists(Exists {
+                    subquery,
+                    negated: false,
+                });
                 Ok(TypedExpr::new(expr, DataType::Boolean, false, "exists()"))
             }
             SubqueryType::In => self.is_in(resolved, used, subquery),
@@ -115,8 +133,11 @@ impl Expressions<'_> {
         let plan = datafusion::logical_expr::LogicalPlanBuilder::from(resolved.plan)
             .aggregate(Vec::<Expr>::new(), [count])?
             .build()?;
-        let subquery =
-            Subquery { subquery: Arc::new(plan), outer_ref_columns: used, spans: Spans::new() };
+        let subquery = Subquery {
+            subquery: Arc::new(plan),
+            outer_ref_columns: used,
+            spans: Spans::new(),
+        };
         let expr = Expr::ScalarSubquery(subquery).gt(datafusion::logical_expr::lit(0_i64));
         Ok(TypedExpr::new(expr, DataType::Boolean, false, "exists()"))
     }
@@ -133,12 +154,23 @@ impl Expressions<'_> {
         Ok(TypedExpr::new(expr, data_type, true, "scalarsubquery()"))
     }
 
-    fn is_in(&self, resolved: Resolved, used: Vec<Expr>, subquery: &SubqueryExpression) -> Result<TypedExpr> {
-        let values =
-            subquery.in_subquery_values.iter().map(|v| self.value(v)).collect::<Result<Vec<_>>>()?;
+    fn is_in(
+        &self,
+        resolved: Resolved,
+        used: Vec<Expr>,
+        subquery: &SubqueryExpression,
+    ) -> Result<TypedExpr> {
+        let values = subquery
+            .in_subquery_values
+            .iter()
+            .map(|v| self.value(v))
+            .collect::<Result<Vec<_>>>()?;
         if values.len() != resolved.output.len() {
-            let right: Vec<String> =
-                resolved.output.iter().map(|a| crate::error::quoted(a.qualified_name())).collect();
+            let right: Vec<String> = resolved
+                .output
+                .iter()
+                .map(|a| crate::error::quoted(a.qualified_name()))
+                .collect();
             let left: Vec<String> = values.iter().map(TypedExpr::sql).collect();
             return Err(SparkError::analysis(
                 "DATATYPE_MISMATCH.IN_SUBQUERY_LENGTH_MISMATCH",
@@ -153,7 +185,9 @@ impl Expressions<'_> {
         }
         let context = &self.planner().context.eval;
         let ([value], [column]) = (values.as_slice(), resolved.output.as_slice()) else {
-            return Err(SparkError::unsupported("IN with several columns and a subquery"));
+            return Err(SparkError::unsupported(
+                "IN with several columns and a subquery",
+            ));
         };
         let common = coercion::for_comparison(&value.data_type, &column.data_type, context.ansi)
             .ok_or_else(|| {
@@ -161,9 +195,15 @@ impl Expressions<'_> {
                     "DATATYPE_MISMATCH.IN_SUBQUERY_DATA_TYPE_MISMATCH",
                     &[
                         ("sqlExpr", "\"in()\""),
-                        ("mismatchedColumns", &format!("{}, {}", value.sql(), column.qualified_name())),
+                        (
+                            "mismatchedColumns",
+                            &format!("{}, {}", value.sql(), column.qualified_name()),
+                        ),
                         ("leftType", &value.type_sql()),
-                        ("rightType", &crate::error::quoted(crate::types::sql_name(&column.data_type))),
+                        (
+                            "rightType",
+                            &crate::error::quoted(crate::types::sql_name(&column.data_type)),
+                        ),
                     ],
                 )
             })?;
@@ -189,9 +229,16 @@ impl Expressions<'_> {
 }
 
 fn plan_of(resolved: &Resolved, used: Vec<Expr>) -> Result<Subquery> {
-    let columns = resolved.output.iter().map(|a| Expr::Column(a.column.clone()));
+    let columns = resolved
+        .output
+        .iter()
+        .map(|a| Expr::Column(a.column.clone()));
     let plan = datafusion::logical_expr::LogicalPlanBuilder::from(resolved.plan.clone())
         .project(columns)?
         .build()?;
-    Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns: used, spans: Spans::new() })
+    Ok(Subquery {
+        subquery: Arc::new(plan),
+        outer_ref_columns: used,
+        spans: Spans::new(),
+    })
 }

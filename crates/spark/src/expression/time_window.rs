@@ -52,7 +52,11 @@ pub(crate) enum TimeWindowKind {
 
 impl Expressions<'_> {
     /// The window of a call, if it is one.
-    pub(super) fn time_window(&self, name: &str, arguments: &[Expression]) -> Result<Option<TypedExpr>> {
+    pub(super) fn time_window(
+        &self,
+        name: &str,
+        arguments: &[Expression],
+    ) -> Result<Option<TypedExpr>> {
         match name {
             "window" => self.fixed_window(arguments).map(Some),
             "session_window" => self.session_window(arguments).map(Some),
@@ -69,14 +73,20 @@ impl Expressions<'_> {
             Some(time) => self.value(time)?,
             None => return Err(wrong_num_args("window", "[2, 3, 4]", 0)),
         };
-        let lengths = arguments.map(|a| self.duration_us(a)).collect::<Result<Vec<i64>>>()?;
+        let lengths = arguments
+            .map(|a| self.duration_us(a))
+            .collect::<Result<Vec<i64>>>()?;
         let duration = lengths.first().copied().unwrap_or(0);
         let slide = lengths.get(1).copied().unwrap_or(duration);
         let start = lengths.get(2).copied().unwrap_or(0);
         let name = format!("window({}, {duration}, {slide}, {start})", time.name);
         let time = self.window_time(time, &name)?;
         check_lengths(&name, duration, slide, start)?;
-        let kind = TimeWindowKind::Fixed { duration, slide, start };
+        let kind = TimeWindowKind::Fixed {
+            duration,
+            slide,
+            start,
+        };
         // A sliding window's column comes out of an expansion, and Spark makes it nullable.
         let nullable = slide != duration;
         Ok(self.window_column("window", TIME_WINDOW_KEY, kind, time, nullable))
@@ -148,7 +158,11 @@ impl Expressions<'_> {
         }
         use datafusion::common::ScalarValue;
         let value = self.value(argument)?;
-        let constant = if value.is_foldable() { Some(crate::fold::fold(&value.expr)?) } else { None };
+        let constant = if value.is_foldable() {
+            Some(crate::fold::fold(&value.expr)?)
+        } else {
+            None
+        };
         match constant {
             Some(ScalarValue::Utf8(Some(text))) => text_us(&text),
             Some(ScalarValue::Int64(Some(v))) => Ok(v),
@@ -203,7 +217,11 @@ impl Expressions<'_> {
             qualifier: vec![],
         };
         let reference = attribute.reference();
-        self.windows.borrow_mut().push(TimeWindow { kind, time, attribute });
+        self.windows.borrow_mut().push(TimeWindow {
+            kind,
+            time,
+            attribute,
+        });
         reference
     }
 }
@@ -211,12 +229,19 @@ impl Expressions<'_> {
 fn text_us(text: &str) -> Result<i64> {
     let interval = CalendarInterval::parse(text).ok_or_else(|| cannot_parse(text))?;
     interval.fixed_micros().ok_or_else(|| {
-        SparkError::new(Exception::IllegalArgument, "_LEGACY_ERROR_TEMP_3231", &[("interval", text)])
+        SparkError::new(
+            Exception::IllegalArgument,
+            "_LEGACY_ERROR_TEMP_3231",
+            &[("interval", text)],
+        )
     })
 }
 
 fn cannot_parse(text: &str) -> SparkError {
-    SparkError::analysis("CANNOT_PARSE_INTERVAL", &[("intervalString", &format!("'{text}'"))])
+    SparkError::analysis(
+        "CANNOT_PARSE_INTERVAL",
+        &[("intervalString", &format!("'{text}'"))],
+    )
 }
 
 fn check_lengths(call: &str, duration: i64, slide: i64, start: i64) -> Result<()> {
@@ -248,7 +273,11 @@ fn check_lengths(call: &str, duration: i64, slide: i64, start: i64) -> Result<()
         ))
     };
     if slide > duration {
-        return violation(("slide_duration", slide), "<=", ("window_duration", duration));
+        return violation(
+            ("slide_duration", slide),
+            "<=",
+            ("window_duration", duration),
+        );
     }
     if start.checked_abs().is_none_or(|s| s >= slide) {
         let shown = start.checked_abs().unwrap_or(i64::MAX);

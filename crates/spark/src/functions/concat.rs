@@ -16,7 +16,11 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Function::rewrite("concat", Parameters::variadic(0, Accepts::Any), concat));
+    registry.add(Function::rewrite(
+        "concat",
+        Parameters::variadic(0, Accepts::Any),
+        concat,
+    ));
 }
 
 /// Text, binary or arrays, one after the other; NULL if any is.
@@ -28,7 +32,11 @@ fn concat(call: &Call<'_>) -> Result<TypedExpr> {
     if any_list {
         return concat_arrays(call);
     }
-    let target = if all_binary { DataType::Binary } else { DataType::Utf8 };
+    let target = if all_binary {
+        DataType::Binary
+    } else {
+        DataType::Utf8
+    };
     let args = call
         .args
         .iter()
@@ -45,7 +53,9 @@ fn concat(call: &Call<'_>) -> Result<TypedExpr> {
     inner.place.clone_from(&call.place);
     let nullable = inner.any_nullable();
     let kernel = Kernel::Plain(concat_kernel);
-    Ok(inner.kernel_with("concat", kernel, target, nullable, Volatility::Immutable).named(name))
+    Ok(inner
+        .kernel_with("concat", kernel, target, nullable, Volatility::Immutable)
+        .named(name))
 }
 
 fn concat_arrays(call: &Call<'_>) -> Result<TypedExpr> {
@@ -55,14 +65,25 @@ fn concat_arrays(call: &Call<'_>) -> Result<TypedExpr> {
         let types: Vec<String> = call.args.iter().map(TypedExpr::type_sql).collect();
         return Err(call.mismatch(
             "DATA_DIFF_TYPES",
-            &[("functionName", "`concat`"), ("dataType", &format!("({})", types.join(" or ")))],
+            &[
+                ("functionName", "`concat`"),
+                ("dataType", &format!("({})", types.join(" or "))),
+            ],
         ));
     };
     let name = call.name();
     let inner = Call::new("concat_arrays", args, call.context);
     let nullable = inner.any_nullable();
     let kernel = Kernel::Plain(concat_arrays_kernel);
-    Ok(inner.kernel_with("concat_arrays", kernel, common, nullable, Volatility::Immutable).named(name))
+    Ok(inner
+        .kernel_with(
+            "concat_arrays",
+            kernel,
+            common,
+            nullable,
+            Volatility::Immutable,
+        )
+        .named(name))
 }
 
 fn concat_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -73,7 +94,10 @@ fn concat_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
         let joined: BinaryArray = (0..batch.len())
             .map(|row| {
                 present(row).then(|| {
-                    arrays.iter().flat_map(|a| a.as_binary::<i32>().value(row).iter().copied()).collect::<Vec<u8>>()
+                    arrays
+                        .iter()
+                        .flat_map(|a| a.as_binary::<i32>().value(row).iter().copied())
+                        .collect::<Vec<u8>>()
                 })
             })
             .collect();
@@ -101,7 +125,9 @@ fn concat_arrays_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
         return Err(SparkError::internal("arrays join into an array"));
     };
     let nulls = batch.validity()?;
-    let lists = (0..batch.arity()).map(|i| batch.lists(i)).collect::<Result<Vec<_>>>()?;
+    let lists = (0..batch.arity())
+        .map(|i| batch.lists(i))
+        .collect::<Result<Vec<_>>>()?;
     let mut picks: Vec<(usize, usize)> = vec![];
     let mut lengths = Vec::with_capacity(batch.len());
     for row in 0..batch.len() {
@@ -127,5 +153,10 @@ fn concat_arrays_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
         arrow::compute::interleave(&refs, &picks)?
     };
     let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths);
-    Ok(Arc::new(arrow::array::ListArray::try_new(Arc::clone(item), offsets, values, nulls)?))
+    Ok(Arc::new(arrow::array::ListArray::try_new(
+        Arc::clone(item),
+        offsets,
+        values,
+        nulls,
+    )?))
 }

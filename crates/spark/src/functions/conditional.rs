@@ -12,17 +12,30 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Function::rewrite("when", Parameters::variadic(2, Accepts::Any), case));
+    registry.add(Function::rewrite(
+        "when",
+        Parameters::variadic(2, Accepts::Any),
+        case,
+    ));
     let three = || Parameters::fixed([Accepts::Any, Accepts::Any, Accepts::Any]);
     registry.add(Function::rewrite("if", three(), |call| {
         let (condition, yes, no) = (call.arg(0)?, call.arg(1)?, call.arg(2)?);
         let name = format!("(IF({}, {}, {}))", condition.name, yes.name, no.name);
-        choose(call, vec![(condition.clone(), yes.clone())], Some(no.clone()), &name)
+        choose(
+            call,
+            vec![(condition.clone(), yes.clone())],
+            Some(no.clone()),
+            &name,
+        )
     }));
-    registry.add(Function::rewrite("coalesce", Parameters::variadic(1, Accepts::Any), |call| {
-        let name = call.name();
-        first_present(call, call.args.clone(), &name)
-    }));
+    registry.add(Function::rewrite(
+        "coalesce",
+        Parameters::variadic(1, Accepts::Any),
+        |call| {
+            let name = call.name();
+            first_present(call, call.args.clone(), &name)
+        },
+    ));
     for name in ["nvl", "ifnull"] {
         let two = Parameters::fixed([Accepts::Any, Accepts::Any]);
         registry.add(Function::rewrite(name, two, |call| {
@@ -34,7 +47,12 @@ pub(super) fn register(registry: &mut Registry) {
         let present = call.arg(0)?.expr.clone().is_not_null();
         let condition = TypedExpr::new(present, DataType::Boolean, false, "");
         let name = call.name();
-        choose(call, vec![(condition, call.arg(1)?.clone())], Some(call.arg(2)?.clone()), &name)
+        choose(
+            call,
+            vec![(condition, call.arg(1)?.clone())],
+            Some(call.arg(2)?.clone()),
+            &name,
+        )
     }));
     let two = || Parameters::fixed([Accepts::Any, Accepts::Any]);
     registry.add(Function::rewrite("nullif", two(), |call| {
@@ -42,29 +60,37 @@ pub(super) fn register(registry: &mut Registry) {
         let condition = equality(call, value.clone(), other)?;
         let null = lit(null_of(&value.data_type)?);
         let data_type = value.data_type.clone();
-        Ok(call.result(when(condition.expr, null).otherwise(value.expr)?, data_type, true))
+        Ok(call.result(
+            when(condition.expr, null).otherwise(value.expr)?,
+            data_type,
+            true,
+        ))
     }));
     let one = || Parameters::fixed([Accepts::Any]);
-    registry.add(
-        Function::rewrite("isnull", one(), |call| {
-            let arg = call.arg(0)?;
-            let name = format!("({} IS NULL)", arg.name);
-            Ok(call.result(arg.expr.clone().is_null(), DataType::Boolean, false).named(name))
-        }),
-    );
-    registry.add(
-        Function::rewrite("isnotnull", one(), |call| {
-            let arg = call.arg(0)?;
-            let name = format!("({} IS NOT NULL)", arg.name);
-            Ok(call.result(arg.expr.clone().is_not_null(), DataType::Boolean, false).named(name))
-        }),
-    );
+    registry.add(Function::rewrite("isnull", one(), |call| {
+        let arg = call.arg(0)?;
+        let name = format!("({} IS NULL)", arg.name);
+        Ok(call
+            .result(arg.expr.clone().is_null(), DataType::Boolean, false)
+            .named(name))
+    }));
+    registry.add(Function::rewrite("isnotnull", one(), |call| {
+        let arg = call.arg(0)?;
+        let name = format!("({} IS NOT NULL)", arg.name);
+        Ok(call
+            .result(arg.expr.clone().is_not_null(), DataType::Boolean, false)
+            .named(name))
+    }));
 }
 
 /// `when(condition, value, …[, otherwise])`.
 fn case(call: &Call<'_>) -> Result<TypedExpr> {
     let mut args = call.args.clone();
-    let otherwise = if args.len() % 2 == 1 { args.pop() } else { None };
+    let otherwise = if args.len() % 2 == 1 {
+        args.pop()
+    } else {
+        None
+    };
     let mut branches = vec![];
     let mut name = String::from("CASE");
     let mut args = args.into_iter();
@@ -110,10 +136,18 @@ fn choose(
     values.extend(otherwise);
     let Some((mut values, common)) = coercion::unify(values.clone(), context)? else {
         let types: Vec<String> = values.iter().map(TypedExpr::type_sql).collect();
-        let function = if name.starts_with("(IF") { "`if`" } else { "`casewhen`" };
+        let function = if name.starts_with("(IF") {
+            "`if`"
+        } else {
+            "`casewhen`"
+        };
         return Err(SparkError::analysis(
             "DATATYPE_MISMATCH.DATA_DIFF_TYPES",
-            &[("sqlExpr", &quoted(name)), ("functionName", function), ("dataType", &format!("[{}]", types.join(", ")))],
+            &[
+                ("sqlExpr", &quoted(name)),
+                ("functionName", function),
+                ("dataType", &format!("[{}]", types.join(", "))),
+            ],
         ));
     };
     // What comes after a branch that is always taken does not count.

@@ -15,9 +15,10 @@ use crate::{
 
 pub(super) fn register(registry: &mut Registry) {
     let one = || Parameters::fixed([Accepts::one_of([Accepts::Array, Accepts::Map])]);
-    for (name, outer, position) in
-        [("explode", "explode_outer", false), ("posexplode", "posexplode_outer", true)]
-    {
+    for (name, outer, position) in [
+        ("explode", "explode_outer", false),
+        ("posexplode", "posexplode_outer", true),
+    ] {
         registry.add(
             Function::special(name, one(), move |call| {
                 Ok(Resolution::Generator(Generator::explode(call, position)?))
@@ -31,9 +32,11 @@ pub(super) fn register(registry: &mut Registry) {
         })
         .alias("inline_outer"),
     );
-    registry.add(Function::special("stack", Parameters::variadic(2, Accepts::Any), |call| {
-        Ok(Resolution::Generator(stack(call)?))
-    }));
+    registry.add(Function::special(
+        "stack",
+        Parameters::variadic(2, Accepts::Any),
+        |call| Ok(Resolution::Generator(stack(call)?)),
+    ));
 }
 
 /// `stack(n, a, b, …)`: the values in n rows.
@@ -56,7 +59,12 @@ fn stack(call: &Call<'_>) -> Result<Generator> {
     let mut columns: Vec<Vec<TypedExpr>> = vec![];
     for column in 0..width {
         let cells: Vec<TypedExpr> = (0..rows)
-            .map(|row| values.get(row * width + column).cloned().unwrap_or_else(TypedExpr::null))
+            .map(|row| {
+                values
+                    .get(row * width + column)
+                    .cloned()
+                    .unwrap_or_else(TypedExpr::null)
+            })
             .collect();
         let (cells, _) = coercion::unify(cells, &call.context.eval)?.ok_or_else(|| {
             call.mismatch(
@@ -96,7 +104,10 @@ fn stack(call: &Call<'_>) -> Result<Generator> {
     let DataType::Struct(fields) = item.data_type() else {
         return Err(SparkError::internal("stacked rows are structs"));
     };
-    let columns = fields.iter().map(|f| (f.name().clone(), f.data_type().clone(), true)).collect();
+    let columns = fields
+        .iter()
+        .map(|f| (f.name().clone(), f.data_type().clone(), true))
+        .collect();
     Ok(Generator {
         kind: GeneratorKind::Inline,
         input,

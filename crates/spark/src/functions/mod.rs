@@ -72,31 +72,31 @@
 mod accepts;
 mod aggregate;
 mod call;
-mod conditional;
 mod casts;
+mod collection;
 mod concat;
+mod conditional;
 mod constructors;
 mod csv;
-mod collection;
-mod statistics;
 mod datetime;
 mod definition;
-mod string;
-mod rows;
-mod regex;
-mod misc;
-mod math;
-mod json;
-mod hash;
 mod encoding;
 mod generator;
 mod generators;
+mod hash;
 mod higher_order;
+mod json;
 mod kernel;
+mod math;
+mod misc;
 mod operators;
 mod ranking;
+mod regex;
 mod registry;
+mod rows;
 mod session_facts;
+mod statistics;
+mod string;
 
 #[cfg(test)]
 mod fixture_tests;
@@ -104,19 +104,19 @@ mod fixture_tests;
 pub use accepts::Accepts;
 pub use aggregate::{AggregateKernel, aggregate_of_kernel};
 pub(crate) use aggregate::{GROUPING, GROUPING_ID};
-pub(crate) use constructors::named_struct;
-pub(crate) use operators::add_calendar_interval;
-pub(crate) use session_facts::{bind_clock, rand_kernel, window_time};
 pub(crate) use call::ordinal;
 pub use call::{BoundLambda, Call, FunctionContext, LambdaBody};
+pub(crate) use constructors::named_struct;
 pub use definition::wrong_num_args;
 pub use definition::{Function, Parameters, Resolution, Returns, WindowCall};
 pub use generator::{Generator, GeneratorKind};
 pub use higher_order::{HigherOrderKernel, higher_order};
 pub(crate) use kernel::KernelUdf;
 pub use kernel::{Batch, EvalContext, Kernel, PreparedKernel};
+pub(crate) use operators::add_calendar_interval;
 pub use registry::Registry;
 pub use registry::unresolved_routine;
+pub(crate) use session_facts::{bind_clock, rand_kernel, window_time};
 
 /// Adds every family, in order: a later family may replace a function of an earlier one.
 fn register_families(registry: &mut Registry) {

@@ -34,8 +34,11 @@ pub(super) fn register(registry: &mut Registry) {
             _ => Parameters::none(),
         };
         registry.add(Function::special(name, parameters, move |call| {
-            let (data_type, from) =
-                if whole { (DataType::Int32, Some(DataType::UInt64)) } else { (DataType::Float64, None) };
+            let (data_type, from) = if whole {
+                (DataType::Int32, Some(DataType::UInt64))
+            } else {
+                (DataType::Float64, None)
+            };
             Ok(Resolution::Window(WindowCall {
                 function: WindowFunctionDefinition::WindowUDF(Arc::clone(&udwf)),
                 args: vec![],
@@ -49,27 +52,37 @@ pub(super) fn register(registry: &mut Registry) {
             }))
         }));
     }
-    registry.add(Function::special("ntile", Parameters::none().optional([Accepts::INT]), |call| {
-        let buckets = match call.args.first() {
-            Some(arg) => arg.clone(),
-            None => TypedExpr::int(1),
-        };
-        let count = coerce(buckets, &DataType::Int64, &call.context.eval)?;
-        Ok(Resolution::Window(WindowCall {
-            function: WindowFunctionDefinition::WindowUDF(ntile_udwf()),
-            args: vec![count.expr],
-            data_type: DataType::Int32,
-            nullable: false,
-            name: if call.args.is_empty() { "ntile(1)".into() } else { call.name() },
-            ignore_nulls: false,
-            fixed_frame: Some(RUNNING.to_string()),
-            cast_from: Some(DataType::UInt64),
-            default: None,
-        }))
-    }));
+    registry.add(Function::special(
+        "ntile",
+        Parameters::none().optional([Accepts::INT]),
+        |call| {
+            let buckets = match call.args.first() {
+                Some(arg) => arg.clone(),
+                None => TypedExpr::int(1),
+            };
+            let count = coerce(buckets, &DataType::Int64, &call.context.eval)?;
+            Ok(Resolution::Window(WindowCall {
+                function: WindowFunctionDefinition::WindowUDF(ntile_udwf()),
+                args: vec![count.expr],
+                data_type: DataType::Int32,
+                nullable: false,
+                name: if call.args.is_empty() {
+                    "ntile(1)".into()
+                } else {
+                    call.name()
+                },
+                ignore_nulls: false,
+                fixed_frame: Some(RUNNING.to_string()),
+                cast_from: Some(DataType::UInt64),
+                default: None,
+            }))
+        },
+    ));
     for (name, udwf) in [("lag", lag_udwf()), ("lead", lead_udwf())] {
         let parameters = Parameters::fixed([Accepts::Any]).optional([Accepts::INT, Accepts::Any]);
-        registry.add(Function::special(name, parameters, move |call| neighbour(call, name, &udwf)));
+        registry.add(Function::special(name, parameters, move |call| {
+            neighbour(call, name, &udwf)
+        }));
     }
     let parameters = Parameters::fixed([Accepts::Any, Accepts::INT]).optional([Accepts::BOOLEAN]);
     registry.add(Function::special("nth_value", parameters, |call| {
@@ -123,7 +136,9 @@ fn neighbour(call: &Call<'_>, name: &str, udwf: &Arc<WindowUDF>) -> Result<Resol
         nullable,
         name: shown,
         ignore_nulls,
-        fixed_frame: Some(format!("ROWS BETWEEN {step} FOLLOWING AND {step} FOLLOWING")),
+        fixed_frame: Some(format!(
+            "ROWS BETWEEN {step} FOLLOWING AND {step} FOLLOWING"
+        )),
         cast_from: None,
         default: None,
     }))

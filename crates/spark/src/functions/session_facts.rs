@@ -1,8 +1,5 @@
 //! Functions of the session rather than of values: the clock, the user, the database; and random numbers.
-use std::{
-    cell::RefCell,
-    sync::Arc,
-};
+use std::{cell::RefCell, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, AsArray, Float64Array, PrimitiveArray},
@@ -34,7 +31,11 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(
         Function::rewrite("current_date", none(), |call| {
             let now = clock(call);
-            let today = cast(now, &DataType::Date32, CastMode::implicit(&call.context.eval))?;
+            let today = cast(
+                now,
+                &DataType::Date32,
+                CastMode::implicit(&call.context.eval),
+            )?;
             let mut today = today.named(format!("{}()", call.shown));
             today.nullable = false;
             Ok(today)
@@ -72,19 +73,26 @@ pub(super) fn register(registry: &mut Registry) {
         Ok(TypedExpr::string(concat!("millstream ", env!("CARGO_PKG_VERSION"))).named(call.name()))
     }));
     registry.add(
-        Function::rewrite("rand", Parameters::none().optional([Accepts::LONG]), rand).alias("random"),
+        Function::rewrite("rand", Parameters::none().optional([Accepts::LONG]), rand)
+            .alias("random"),
     );
     registry.add(Function::rewrite("uuid", none(), |call| {
         let kernel = Kernel::Plain(uuid_kernel);
         Ok(call.kernel_with("uuid", kernel, DataType::Utf8, false, Volatility::Volatile))
     }));
-    registry.add(Function::rewrite("window_time", Parameters::fixed([Accepts::Any]), |call| {
-        let window = call.arg(0)?.clone();
-        if !window.metadata.contains_key(TIME_WINDOW_KEY) && !matches!(window.data_type, DataType::Struct(_)) {
-            return Err(call.unexpected_type(0, "\"STRUCT<start: TIMESTAMP, end: TIMESTAMP>\""));
-        }
-        Ok(window_time(window, call.context)?.named(call.name()))
-    }));
+    registry.add(Function::rewrite(
+        "window_time",
+        Parameters::fixed([Accepts::Any]),
+        |call| {
+            let window = call.arg(0)?.clone();
+            if !window.metadata.contains_key(TIME_WINDOW_KEY)
+                && !matches!(window.data_type, DataType::Struct(_))
+            {
+                return Err(call.unexpected_type(0, "\"STRUCT<start: TIMESTAMP, end: TIMESTAMP>\""));
+            }
+            Ok(window_time(window, call.context)?.named(call.name()))
+        },
+    ));
 }
 
 /// The time of the batch; a batch query binds it to its start with [`bind_clock`].
@@ -127,8 +135,15 @@ pub(crate) fn window_time(window: TypedExpr, context: &FunctionContext) -> Resul
     let (data_type, nullable) = (end.data_type.clone(), end.nullable);
     let call = Call::new("window_time", vec![end], context);
     let kernel = Kernel::Plain(before_end);
-    let mut typed =
-        call.kernel_with("window_time", kernel, data_type, nullable, Volatility::Immutable).named(name);
+    let mut typed = call
+        .kernel_with(
+            "window_time",
+            kernel,
+            data_type,
+            nullable,
+            Volatility::Immutable,
+        )
+        .named(name);
     typed.metadata = metadata;
     typed.metadata.remove(TIME_WINDOW_KEY);
     Ok(typed)
@@ -149,11 +164,26 @@ fn rand(call: &Call<'_>) -> Result<TypedExpr> {
         },
         None => rand::random(),
     };
-    let name = if call.args.is_empty() { format!("{}()", call.shown) } else { call.name() };
+    let name = if call.args.is_empty() {
+        format!("{}()", call.shown)
+    } else {
+        call.name()
+    };
     let mut inner = Call::new("rand", vec![], call.context);
-    inner.args = vec![TypedExpr::literal(ScalarValue::Int64(Some(seed)), seed.to_string())];
+    inner.args = vec![TypedExpr::literal(
+        ScalarValue::Int64(Some(seed)),
+        seed.to_string(),
+    )];
     let kernel = Kernel::Plain(rand_kernel);
-    Ok(inner.kernel_with("rand", kernel, DataType::Float64, false, Volatility::Volatile).named(name))
+    Ok(inner
+        .kernel_with(
+            "rand",
+            kernel,
+            DataType::Float64,
+            false,
+            Volatility::Volatile,
+        )
+        .named(name))
 }
 
 thread_local! {
@@ -179,7 +209,9 @@ pub(crate) fn rand_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
             }
         };
         match generators.get_mut(at) {
-            Some((_, generator)) => (0..batch.len()).map(|_| generator.random::<f64>()).collect(),
+            Some((_, generator)) => (0..batch.len())
+                .map(|_| generator.random::<f64>())
+                .collect(),
             None => vec![],
         }
     });
@@ -187,8 +219,8 @@ pub(crate) fn rand_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn uuid_kernel(batch: &Batch<'_>) -> Result<ArrayRef> {
-    let ids: arrow::array::StringArray =
-        (0..batch.len()).map(|_| Some(uuid::Uuid::new_v4().to_string())).collect();
+    let ids: arrow::array::StringArray = (0..batch.len())
+        .map(|_| Some(uuid::Uuid::new_v4().to_string()))
+        .collect();
     Ok(Arc::new(ids))
 }
-

@@ -8,10 +8,7 @@
 //!
 //! The select list is resolved against the input, and then taken apart: what equals a grouping expression becomes its key,
 //! every aggregate function becomes a column of the aggregation, and a column that is left is an error.
-use std::{
-    collections::HashSet,
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use arrow::datatypes::DataType;
 use datafusion::{
@@ -87,7 +84,11 @@ impl Planner<'_> {
         let sets = self.grouping_sets(&rows, node, &keys)?;
         let mut all: Vec<SelectItem> = keys
             .iter()
-            .map(|k| SelectItem::Column { name: k.name.clone(), value: k.value.clone(), aliased: k.aliased })
+            .map(|k| SelectItem::Column {
+                name: k.name.clone(),
+                value: k.value.clone(),
+                aliased: k.aliased,
+            })
             .collect();
         all.extend(items);
         let rows = self.with_windows(rows, windows)?;
@@ -114,16 +115,28 @@ impl Planner<'_> {
     }
 
     /// An aggregation without keys.
-    pub(super) fn global_aggregate(&self, rows: Resolved, items: Vec<SelectItem>) -> Result<Resolved> {
+    pub(super) fn global_aggregate(
+        &self,
+        rows: Resolved,
+        items: Vec<SelectItem>,
+    ) -> Result<Resolved> {
         self.build_aggregate(rows, vec![], None, items)
     }
 
-    pub(super) fn keys(&self, scope: &Expressions<'_>, expressions: &[Expression]) -> Result<Vec<Key>> {
+    pub(super) fn keys(
+        &self,
+        scope: &Expressions<'_>,
+        expressions: &[Expression],
+    ) -> Result<Vec<Key>> {
         let mut keys = vec![];
         for expression in expressions {
             for item in scope.items(expression)? {
                 match item {
-                    SelectItem::Column { name, value, aliased } => keys.push(self.key(name, value, aliased)?),
+                    SelectItem::Column {
+                        name,
+                        value,
+                        aliased,
+                    } => keys.push(self.key(name, value, aliased)?),
                     SelectItem::Generator { generator, .. } => {
                         return Err(SparkError::analysis(
                             "UNSUPPORTED_GENERATOR.OUTSIDE_SELECT",
@@ -138,7 +151,10 @@ impl Planner<'_> {
 
     fn key(&self, name: String, value: TypedExpr, aliased: bool) -> Result<Key> {
         if value.has_aggregate() {
-            return Err(SparkError::analysis("GROUP_BY_AGGREGATE", &[("sqlExpr", &value.name)]));
+            return Err(SparkError::analysis(
+                "GROUP_BY_AGGREGATE",
+                &[("sqlExpr", &value.name)],
+            ));
         }
         if contains_map(&value.data_type) {
             return Err(SparkError::analysis(
@@ -150,7 +166,12 @@ impl Planner<'_> {
             Some(column) => column.clone(),
             None => self.ids.column(&name),
         };
-        Ok(Key { value, name, aliased, column })
+        Ok(Key {
+            value,
+            name,
+            aliased,
+            column,
+        })
     }
 
     fn sql_keys(
@@ -162,7 +183,10 @@ impl Planner<'_> {
     ) -> Result<Vec<Key>> {
         let mut keys = vec![];
         for expression in expressions {
-            if is_all(expression) && expressions.len() == 1 && !rows.output.iter().any(|a| self.names.same(&a.name, "all")) {
+            if is_all(expression)
+                && expressions.len() == 1
+                && !rows.output.iter().any(|a| self.names.same(&a.name, "all"))
+            {
                 return self.group_by_all(items);
             }
             if let Some(position) = ordinal(expression) {
@@ -172,7 +196,12 @@ impl Planner<'_> {
             match scope.items(expression) {
                 Ok(found) => {
                     for item in found {
-                        if let SelectItem::Column { name, value, aliased } = item {
+                        if let SelectItem::Column {
+                            name,
+                            value,
+                            aliased,
+                        } = item
+                        {
                             keys.push(self.key(name, value, aliased)?);
                         }
                     }
@@ -187,9 +216,15 @@ impl Planner<'_> {
     }
 
     fn key_at(&self, position: i32, items: &[SelectItem]) -> Result<Key> {
-        let item = usize::try_from(position - 1).ok().and_then(|i| items.get(i));
+        let item = usize::try_from(position - 1)
+            .ok()
+            .and_then(|i| items.get(i));
         match item {
-            Some(SelectItem::Column { name, value, aliased }) => {
+            Some(SelectItem::Column {
+                name,
+                value,
+                aliased,
+            }) => {
                 if value.has_aggregate() {
                     return Err(SparkError::analysis(
                         "GROUP_BY_POS_AGGREGATE",
@@ -200,16 +235,26 @@ impl Planner<'_> {
             }
             _ => Err(SparkError::analysis(
                 "GROUP_BY_POS_OUT_OF_RANGE",
-                &[("index", &position.to_string()), ("size", &items.len().to_string())],
+                &[
+                    ("index", &position.to_string()),
+                    ("size", &items.len().to_string()),
+                ],
             )),
         }
     }
 
     fn key_by_alias(&self, expression: &Expression, items: &[SelectItem]) -> Option<Key> {
-        let Some(ExprType::UnresolvedAttribute(attribute)) = &expression.expr_type else { return None };
+        let Some(ExprType::UnresolvedAttribute(attribute)) = &expression.expr_type else {
+            return None;
+        };
         items.iter().find_map(|item| match item {
-            SelectItem::Column { name, value, aliased: true }
-                if self.names.same(name, attribute.unparsed_identifier.trim_matches('`')) =>
+            SelectItem::Column {
+                name,
+                value,
+                aliased: true,
+            } if self
+                .names
+                .same(name, attribute.unparsed_identifier.trim_matches('`')) =>
             {
                 self.key(name.clone(), value.clone(), true).ok()
             }
@@ -222,7 +267,11 @@ impl Planner<'_> {
         items
             .iter()
             .filter_map(|item| match item {
-                SelectItem::Column { name, value, aliased } if !value.has_aggregate() => {
+                SelectItem::Column {
+                    name,
+                    value,
+                    aliased,
+                } if !value.has_aggregate() => {
                     Some(self.key(name.clone(), value.clone(), *aliased))
                 }
                 _ => None,
@@ -230,7 +279,12 @@ impl Planner<'_> {
             .collect()
     }
 
-    fn grouping_sets(&self, rows: &Resolved, node: &Aggregate, keys: &[Key]) -> Result<Option<Vec<Vec<usize>>>> {
+    fn grouping_sets(
+        &self,
+        rows: &Resolved,
+        node: &Aggregate,
+        keys: &[Key],
+    ) -> Result<Option<Vec<Vec<usize>>>> {
         let count = keys.len();
         Ok(match node.group_type() {
             GroupType::Rollup => Some((0..=count).rev().map(|n| (0..n).collect()).collect()),
@@ -241,7 +295,11 @@ impl Planner<'_> {
                         &[("maxSize", "12")],
                     ));
                 }
-                let subset = |bits: usize| (0..count).filter(|i| bits & (1 << (count - 1 - i)) != 0).collect();
+                let subset = |bits: usize| {
+                    (0..count)
+                        .filter(|i| bits & (1 << (count - 1 - i)) != 0)
+                        .collect()
+                };
                 Some((0..1_usize << count).rev().map(subset).collect())
             }
             _ if !node.grouping_sets.is_empty() => {
@@ -257,7 +315,10 @@ impl Planner<'_> {
                                 "MISSING_AGGREGATION",
                                 &[
                                     ("expression", &value.sql()),
-                                    ("expressionAnyValue", &quoted(format!("any_value({})", value.name))),
+                                    (
+                                        "expressionAnyValue",
+                                        &quoted(format!("any_value({})", value.name)),
+                                    ),
                                 ],
                             )
                         })?);
@@ -286,19 +347,37 @@ impl Planner<'_> {
             }
         }
         if computed {
-            let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+            let mut columns: Vec<Expr> = input
+                .schema()
+                .columns()
+                .into_iter()
+                .map(Expr::Column)
+                .collect();
             let mut present: HashSet<Column> = input.schema().columns().into_iter().collect();
             for key in &keys {
                 if present.insert(key.column.clone()) {
-                    columns.push(aliased_expr(key.value.expr.clone(), &key.column, &key.value.metadata));
+                    columns.push(aliased_expr(
+                        key.value.expr.clone(),
+                        &key.column,
+                        &key.value.metadata,
+                    ));
                 }
             }
             input = projection_of(columns, input)?;
         }
-        let names = rows.all_attributes().map(|a| (a.column.clone(), a.name.clone())).collect();
+        let names = rows
+            .all_attributes()
+            .map(|a| (a.column.clone(), a.name.clone()))
+            .collect();
         let nullable_keys = sets.is_some();
-        let mut parts =
-            AggregateParts { input, keys, sets, aggregates: vec![], names, precomputed: computed };
+        let mut parts = AggregateParts {
+            input,
+            keys,
+            sets,
+            aggregates: vec![],
+            names,
+            precomputed: computed,
+        };
         let outside = HashSet::new();
         for item in &mut items {
             let value = match item {
@@ -338,15 +417,25 @@ impl AggregateParts {
     pub(crate) fn plan(&self) -> Result<LogicalPlan> {
         let column = |key: &Key| Expr::Column(key.column.clone());
         let mut seen: HashSet<&Column> = HashSet::new();
-        let keys: Vec<Expr> =
-            self.keys.iter().filter(|k| seen.insert(&k.column)).map(column).collect();
+        let keys: Vec<Expr> = self
+            .keys
+            .iter()
+            .filter(|k| seen.insert(&k.column))
+            .map(column)
+            .collect();
         let group = match &self.sets {
             None => keys,
             Some(sets) => {
                 let set = |members: &Vec<usize>| {
-                    members.iter().filter_map(|i| self.keys.get(*i)).map(column).collect::<Vec<_>>()
+                    members
+                        .iter()
+                        .filter_map(|i| self.keys.get(*i))
+                        .map(column)
+                        .collect::<Vec<_>>()
                 };
-                vec![Expr::GroupingSet(GroupingSet::GroupingSets(sets.iter().map(set).collect()))]
+                vec![Expr::GroupingSet(GroupingSet::GroupingSets(
+                    sets.iter().map(set).collect(),
+                ))]
             }
         };
         let aggregates: Vec<Expr> = self
@@ -368,13 +457,23 @@ impl AggregateParts {
     }
 
     /// An expression over the input as one over the aggregation; columns in `known` are left alone.
-    pub(crate) fn rewrite(&mut self, expr: Expr, known: &HashSet<Column>, planner: &Planner<'_>) -> Result<Expr> {
+    pub(crate) fn rewrite(
+        &mut self,
+        expr: Expr,
+        known: &HashSet<Column>,
+        planner: &Planner<'_>,
+    ) -> Result<Expr> {
         let mut value = TypedExpr::null();
         value.expr = expr;
         self.rewrite_item(&value, known, planner)
     }
 
-    fn rewrite_item(&mut self, value: &TypedExpr, known: &HashSet<Column>, planner: &Planner<'_>) -> Result<Expr> {
+    fn rewrite_item(
+        &mut self,
+        value: &TypedExpr,
+        known: &HashSet<Column>,
+        planner: &Planner<'_>,
+    ) -> Result<Expr> {
         let mut failure = None;
         let rewritten = value.expr.clone().transform_down(|e| {
             if let Some(key) = self.keys.iter().find(|k| k.value.expr == e) {
@@ -384,10 +483,16 @@ impl AggregateParts {
             match e {
                 Expr::AggregateFunction(_) => {
                     let column = match self.grouping_call(&e) {
-                        Some(call) => return Ok(Transformed::new(call, true, TreeNodeRecursion::Jump)),
+                        Some(call) => {
+                            return Ok(Transformed::new(call, true, TreeNodeRecursion::Jump));
+                        }
                         None => self.aggregate_column(e, planner),
                     };
-                    Ok(Transformed::new(Expr::Column(column), true, TreeNodeRecursion::Jump))
+                    Ok(Transformed::new(
+                        Expr::Column(column),
+                        true,
+                        TreeNodeRecursion::Jump,
+                    ))
                 }
                 Expr::Column(column) if !known.contains(&column) => {
                     failure.get_or_insert(column.clone());
@@ -413,7 +518,9 @@ impl AggregateParts {
 
     /// `grouping(key)` and `grouping_id(…)` in terms of DataFusion's id of the grouping set.
     fn grouping_call(&self, call: &Expr) -> Option<Expr> {
-        let Expr::AggregateFunction(call) = call else { return None };
+        let Expr::AggregateFunction(call) = call else {
+            return None;
+        };
         let sets = self.sets.as_ref();
         let id = || Expr::Column(Column::new_unqualified(AggregateNode::INTERNAL_GROUPING_ID));
         let width = self.keys.len();
@@ -421,7 +528,11 @@ impl AggregateParts {
             let shift = (width - 1 - index) as i64;
             let id = datafusion::logical_expr::cast(id(), DataType::Int64);
             datafusion::logical_expr::binary_expr(
-                datafusion::logical_expr::binary_expr(id, datafusion::logical_expr::Operator::BitwiseShiftRight, lit(shift)),
+                datafusion::logical_expr::binary_expr(
+                    id,
+                    datafusion::logical_expr::Operator::BitwiseShiftRight,
+                    lit(shift),
+                ),
                 datafusion::logical_expr::Operator::BitwiseAnd,
                 lit(1_i64),
             )
@@ -440,7 +551,11 @@ impl AggregateParts {
     }
 
     fn not_grouped(&self, column: &Column) -> SparkError {
-        let name = self.names.iter().find(|(c, _)| c == column).map_or(column.name(), |(_, n)| n);
+        let name = self
+            .names
+            .iter()
+            .find(|(c, _)| c == column)
+            .map_or(column.name(), |(_, n)| n);
         if self.keys.is_empty() && self.sets.is_none() {
             return SparkError::analysis("MISSING_GROUP_BY", &[]);
         }

@@ -13,7 +13,9 @@ use crate::{
     expression::{Expressions, SelectItem},
     literal::typed_literal,
     planner::Planner,
-    scope::{Attribute, Resolved, candidates, parse_attribute_name, resolve_name, unresolved_column},
+    scope::{
+        Attribute, Resolved, candidates, parse_attribute_name, resolve_name, unresolved_column,
+    },
     typed::TypedExpr,
     types::{self, data_type_from_proto, is_numeric, sql_name},
 };
@@ -30,7 +32,10 @@ impl Planner<'_> {
                 ));
             };
             if names.iter().any(|n| self.names.same(n, name)) {
-                return Err(SparkError::analysis("COLUMN_ALREADY_EXISTS", &[("columnName", &quoted_id(&name.to_lowercase()))]));
+                return Err(SparkError::analysis(
+                    "COLUMN_ALREADY_EXISTS",
+                    &[("columnName", &quoted_id(&name.to_lowercase()))],
+                ));
             }
             names.push(name);
         }
@@ -39,14 +44,20 @@ impl Planner<'_> {
             let aliases: Vec<Expression> = node
                 .aliases
                 .iter()
-                .map(|a| Expression { common: None, expr_type: Some(ExprType::Alias(Box::new(a.clone()))) })
+                .map(|a| Expression {
+                    common: None,
+                    expr_type: Some(ExprType::Alias(Box::new(a.clone()))),
+                })
                 .collect();
             (self.aliased_items(&scope, &aliases)?, scope.take_windows())
         };
         let rows = self.with_windows(rows, windows)?;
         let mut items = vec![];
         for attribute in &rows.output {
-            match made.iter().find(|(name, _)| self.names.same(name, &attribute.name)) {
+            match made
+                .iter()
+                .find(|(name, _)| self.names.same(name, &attribute.name))
+            {
                 Some((_, item)) => items.push(item.clone()),
                 None => items.push(kept(attribute)),
             }
@@ -59,7 +70,11 @@ impl Planner<'_> {
         self.select_items(rows, items)
     }
 
-    fn aliased_items(&self, scope: &Expressions<'_>, aliases: &[Expression]) -> Result<Vec<(String, SelectItem)>> {
+    fn aliased_items(
+        &self,
+        scope: &Expressions<'_>,
+        aliases: &[Expression],
+    ) -> Result<Vec<(String, SelectItem)>> {
         let items = scope.select_list(aliases)?;
         Ok(aliases
             .iter()
@@ -76,10 +91,17 @@ impl Planner<'_> {
 
     pub(super) fn with_columns_renamed(&self, node: &WithColumnsRenamed) -> Result<Resolved> {
         let rows = self.relation(input(&node.input, "WithColumnsRenamed")?)?;
-        let mut renames: Vec<(String, String)> =
-            node.renames.iter().map(|r| (r.col_name.clone(), r.new_col_name.clone())).collect();
+        let mut renames: Vec<(String, String)> = node
+            .renames
+            .iter()
+            .map(|r| (r.col_name.clone(), r.new_col_name.clone()))
+            .collect();
         #[allow(deprecated, reason = "older clients only set this field")]
-        renames.extend(node.rename_columns_map.iter().map(|(k, v)| (k.clone(), v.clone())));
+        renames.extend(
+            node.rename_columns_map
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone())),
+        );
         let mut items = vec![];
         for attribute in &rows.output {
             let mut name = attribute.name.clone();
@@ -89,7 +111,11 @@ impl Planner<'_> {
                 }
             }
             let aliased = name != attribute.name;
-            items.push(SelectItem::Column { name, value: attribute.reference(), aliased });
+            items.push(SelectItem::Column {
+                name,
+                value: attribute.reference(),
+                aliased,
+            });
         }
         self.select_items(rows, items)
     }
@@ -101,7 +127,11 @@ impl Planner<'_> {
             let scope = Expressions::new(self, vec![&rows]);
             for expression in &node.columns {
                 match &expression.expr_type {
-                    Some(ExprType::UnresolvedAttribute(UnresolvedAttribute { plan_id: None, unparsed_identifier, .. })) => {
+                    Some(ExprType::UnresolvedAttribute(UnresolvedAttribute {
+                        plan_id: None,
+                        unparsed_identifier,
+                        ..
+                    })) => {
                         // A name that is not there drops nothing, one that is there twice drops both.
                         let parts = parse_attribute_name(unparsed_identifier)?;
                         let (found, taken) = candidates(&parts, rows.output.iter(), self.names);
@@ -123,7 +153,11 @@ impl Planner<'_> {
             .output
             .iter()
             .filter(|a| {
-                !dropped.contains(&a.column) && !node.column_names.iter().any(|n| self.names.same(n, &a.name))
+                !dropped.contains(&a.column)
+                    && !node
+                        .column_names
+                        .iter()
+                        .any(|n| self.names.same(n, &a.name))
             })
             .map(kept)
             .collect();
@@ -166,23 +200,38 @@ impl Planner<'_> {
         };
         let mut items = vec![];
         for field in &fields {
-            let (found, _) = candidates(std::slice::from_ref(field.name()), rows.output.iter(), self.names);
+            let (found, _) = candidates(
+                std::slice::from_ref(field.name()),
+                rows.output.iter(),
+                self.names,
+            );
             let value = match found.as_slice() {
                 [] if field.is_nullable() => {
                     TypedExpr::literal(crate::literal::null_of(field.data_type())?, field.name())
                 }
                 [] => {
-                    return Err(unresolved_column(std::slice::from_ref(field.name()), rows.output.iter()));
+                    return Err(unresolved_column(
+                        std::slice::from_ref(field.name()),
+                        rows.output.iter(),
+                    ));
                 }
                 [attribute, ..] => self.reconciled(attribute, field)?,
             };
             let name = field.name().clone();
-            items.push(SelectItem::Column { name, value, aliased: true });
+            items.push(SelectItem::Column {
+                name,
+                value,
+                aliased: true,
+            });
         }
         self.select_items(rows, items)
     }
 
-    fn reconciled(&self, attribute: &Attribute, field: &arrow::datatypes::Field) -> Result<TypedExpr> {
+    fn reconciled(
+        &self,
+        attribute: &Attribute,
+        field: &arrow::datatypes::Field,
+    ) -> Result<TypedExpr> {
         if attribute.nullable && !field.is_nullable() {
             return Err(SparkError::analysis(
                 "NULLABLE_COLUMN_OR_FIELD",
@@ -190,20 +239,26 @@ impl Planner<'_> {
             ));
         }
         let to = field.data_type();
-        if !crate::cast::can_up_cast(&attribute.data_type, to) && !types::same_type(&attribute.data_type, to)
+        if !crate::cast::can_up_cast(&attribute.data_type, to)
+            && !types::same_type(&attribute.data_type, to)
             && !(is_numeric(&attribute.data_type) && is_numeric(to))
         {
             return Err(SparkError::analysis(
                 "INVALID_COLUMN_OR_FIELD_DATA_TYPE",
                 &[
                     ("name", &quoted_id(&attribute.name)),
-                    ("type", &crate::error::quoted(sql_name(&attribute.data_type))),
+                    (
+                        "type",
+                        &crate::error::quoted(sql_name(&attribute.data_type)),
+                    ),
                     ("expectedType", &crate::error::quoted(sql_name(to))),
                 ],
             ));
         }
         let mut value = coerce(attribute.reference(), to, &self.context.eval)?;
-        value.metadata.extend(field.metadata().iter().map(|(k, v)| (k.clone(), v.clone())));
+        value
+            .metadata
+            .extend(field.metadata().iter().map(|(k, v)| (k.clone(), v.clone())));
         Ok(value)
     }
 
@@ -223,7 +278,9 @@ impl Planner<'_> {
                     .iter()
                     .find(|a| Some(&a.column) == column.as_ref())
                     .cloned()
-                    .ok_or_else(|| SparkError::unsupported(format!("the nested column {name} here")))
+                    .ok_or_else(|| {
+                        SparkError::unsupported(format!("the nested column {name} here"))
+                    })
             })
             .collect()
     }
@@ -231,22 +288,33 @@ impl Planner<'_> {
     pub(super) fn fill_na(&self, node: &NaFill) -> Result<Resolved> {
         let rows = self.relation(input(&node.input, "NAFill")?)?;
         if node.values.is_empty() {
-            return Err(SparkError::analysis("CONNECT_INVALID_PLAN.NA_FILL_VALUES_EMPTY", &[]));
+            return Err(SparkError::analysis(
+                "CONNECT_INVALID_PLAN.NA_FILL_VALUES_EMPTY",
+                &[],
+            ));
         }
         if node.values.len() > 1 && node.values.len() != node.cols.len() {
-            return Err(SparkError::analysis("CONNECT_INVALID_PLAN.NA_FILL_VALUES_LENGTH_MISMATCH", &[]));
+            return Err(SparkError::analysis(
+                "CONNECT_INVALID_PLAN.NA_FILL_VALUES_LENGTH_MISMATCH",
+                &[],
+            ));
         }
         let columns = self.subset(&rows, &node.cols)?;
         let mut items = vec![];
         for attribute in &rows.output {
             let position = columns.iter().position(|c| c.column == attribute.column);
-            let literal = position.and_then(|i| node.values.get(if node.values.len() == 1 { 0 } else { i }));
+            let literal =
+                position.and_then(|i| node.values.get(if node.values.len() == 1 { 0 } else { i }));
             let filled = match literal {
                 Some(literal) => self.filled(attribute, literal)?,
                 None => None,
             };
             items.push(match filled {
-                Some(value) => SelectItem::Column { name: attribute.name.clone(), value, aliased: true },
+                Some(value) => SelectItem::Column {
+                    name: attribute.name.clone(),
+                    value,
+                    aliased: true,
+                },
                 None => kept(attribute),
             });
         }
@@ -268,11 +336,18 @@ impl Planner<'_> {
         let column = attribute.reference();
         let mut missing = column.expr.clone().is_null();
         if types::is_floating(&attribute.data_type) {
-            missing = missing.or(datafusion::functions::math::expr_fn::isnan(column.expr.clone()));
+            missing = missing.or(datafusion::functions::math::expr_fn::isnan(
+                column.expr.clone(),
+            ));
         }
         let nullable = value.nullable;
         let expr = datafusion::logical_expr::when(missing, value.expr).otherwise(column.expr)?;
-        Ok(Some(TypedExpr::new(expr, attribute.data_type.clone(), nullable, &attribute.name)))
+        Ok(Some(TypedExpr::new(
+            expr,
+            attribute.data_type.clone(),
+            nullable,
+            &attribute.name,
+        )))
     }
 
     pub(super) fn drop_na(&self, node: &NaDrop) -> Result<Resolved> {
@@ -284,7 +359,9 @@ impl Planner<'_> {
             let column = attribute.reference().expr;
             let mut present = column.clone().is_not_null();
             if types::is_floating(&attribute.data_type) {
-                present = present.and(datafusion::logical_expr::not(datafusion::functions::math::expr_fn::isnan(column)));
+                present = present.and(datafusion::logical_expr::not(
+                    datafusion::functions::math::expr_fn::isnan(column),
+                ));
             }
             let one = datafusion::logical_expr::when(present, datafusion::logical_expr::lit(1_i32))
                 .otherwise(datafusion::logical_expr::lit(0_i32))?;
@@ -295,7 +372,10 @@ impl Planner<'_> {
         }
         let Some(count) = count else { return Ok(rows) };
         let enough = count.gt_eq(datafusion::logical_expr::lit(wanted));
-        self.filtered(rows, TypedExpr::new(enough, DataType::Boolean, false, "atleastnnonnulls()"))
+        self.filtered(
+            rows,
+            TypedExpr::new(enough, DataType::Boolean, false, "atleastnnonnulls()"),
+        )
     }
 
     pub(super) fn replace(&self, node: &NaReplace) -> Result<Resolved> {
@@ -308,7 +388,11 @@ impl Planner<'_> {
                 continue;
             }
             items.push(match self.replaced(attribute, node)? {
-                Some(value) => SelectItem::Column { name: attribute.name.clone(), value, aliased: true },
+                Some(value) => SelectItem::Column {
+                    name: attribute.name.clone(),
+                    value,
+                    aliased: true,
+                },
                 None => kept(attribute),
             });
         }
@@ -320,9 +404,13 @@ impl Planner<'_> {
         let mut branches = vec![];
         let mut nullable = column.nullable;
         for replacement in &node.replacements {
-            let (Some(old), Some(new)) = (&replacement.old_value, &replacement.new_value) else { continue };
-            let (old, new) =
-                (typed_literal(old, &self.context.eval)?, typed_literal(new, &self.context.eval)?);
+            let (Some(old), Some(new)) = (&replacement.old_value, &replacement.new_value) else {
+                continue;
+            };
+            let (old, new) = (
+                typed_literal(old, &self.context.eval)?,
+                typed_literal(new, &self.context.eval)?,
+            );
             let same_kind = match (&attribute.data_type, &old.data_type) {
                 (a, o) if is_numeric(a) && is_numeric(o) => true,
                 (DataType::Utf8, DataType::Utf8) | (DataType::Boolean, DataType::Boolean) => true,
@@ -340,18 +428,28 @@ impl Planner<'_> {
             branches.push((left.expr.eq(right.expr), new.expr));
         }
         let mut branches = branches.into_iter();
-        let Some((when, then)) = branches.next() else { return Ok(None) };
+        let Some((when, then)) = branches.next() else {
+            return Ok(None);
+        };
         let mut case = datafusion::logical_expr::when(when, then);
         for (when, then) in branches {
             case = case.when(when, then);
         }
         let expr = case.otherwise(column.expr)?;
-        Ok(Some(TypedExpr::new(expr, attribute.data_type.clone(), nullable, &attribute.name)))
+        Ok(Some(TypedExpr::new(
+            expr,
+            attribute.data_type.clone(),
+            nullable,
+            &attribute.name,
+        )))
     }
 }
 
 /// A column passed on.
 pub(super) fn kept(attribute: &Attribute) -> SelectItem {
-    SelectItem::Column { name: attribute.name.clone(), value: attribute.reference(), aliased: false }
+    SelectItem::Column {
+        name: attribute.name.clone(),
+        value: attribute.reference(),
+        aliased: false,
+    }
 }
-

@@ -19,18 +19,30 @@ impl Planner<'_> {
         let rows = self.relation(input(&node.input, "Deduplicate")?)?;
         let all = node.all_columns_as_keys();
         if all && !node.column_names.is_empty() {
-            return Err(SparkError::analysis("CONNECT_INVALID_PLAN.DEDUPLICATE_ALL_COLUMNS_AND_SUBSET", &[]));
+            return Err(SparkError::analysis(
+                "CONNECT_INVALID_PLAN.DEDUPLICATE_ALL_COLUMNS_AND_SUBSET",
+                &[],
+            ));
         }
         if !all && node.column_names.is_empty() {
-            return Err(SparkError::analysis("CONNECT_INVALID_PLAN.DEDUPLICATE_REQUIRES_COLUMNS_OR_ALL", &[]));
+            return Err(SparkError::analysis(
+                "CONNECT_INVALID_PLAN.DEDUPLICATE_REQUIRES_COLUMNS_OR_ALL",
+                &[],
+            ));
         }
-        let keys = if all { rows.output.clone() } else { self.dedup_keys(&rows, &node.column_names)? };
+        let keys = if all {
+            rows.output.clone()
+        } else {
+            self.dedup_keys(&rows, &node.column_names)?
+        };
         if node.within_watermark() {
             return self.deduplicate_within_watermark(rows, keys);
         }
         let plan = if keys.len() == rows.output.len() {
             let columns = rows.output.iter().map(|a| Expr::Column(a.column.clone()));
-            let only = LogicalPlanBuilder::from(rows.plan.clone()).project(columns)?.build()?;
+            let only = LogicalPlanBuilder::from(rows.plan.clone())
+                .project(columns)?
+                .build()?;
             LogicalPlan::Distinct(Distinct::All(Arc::new(only)))
         } else if rows.is_streaming {
             self.streaming_dedup(&rows, &keys)?
@@ -45,10 +57,16 @@ impl Planner<'_> {
     fn dedup_keys(&self, rows: &Resolved, names: &[String]) -> Result<Vec<Attribute>> {
         let mut keys: Vec<Attribute> = vec![];
         for name in names {
-            let found: Vec<&Attribute> =
-                rows.output.iter().filter(|a| self.names.same(&a.name, name)).collect();
+            let found: Vec<&Attribute> = rows
+                .output
+                .iter()
+                .filter(|a| self.names.same(&a.name, name))
+                .collect();
             if found.is_empty() {
-                return Err(unresolved_column(std::slice::from_ref(name), rows.output.iter()));
+                return Err(unresolved_column(
+                    std::slice::from_ref(name),
+                    rows.output.iter(),
+                ));
             }
             for attribute in found {
                 if !keys.iter().any(|k| k.column == attribute.column) {
@@ -61,12 +79,25 @@ impl Planner<'_> {
 
     /// A stream keeps what it has seen: the engine takes `DISTINCT ON` over a stream for its own operator.
     fn streaming_dedup(&self, rows: &Resolved, keys: &[Attribute]) -> Result<LogicalPlan> {
-        let on = keys.iter().map(|k| Expr::Column(k.column.clone())).collect();
-        let select = rows.output.iter().map(|a| Expr::Column(a.column.clone())).collect();
-        Ok(LogicalPlanBuilder::from(rows.plan.clone()).distinct_on(on, select, None)?.build()?)
+        let on = keys
+            .iter()
+            .map(|k| Expr::Column(k.column.clone()))
+            .collect();
+        let select = rows
+            .output
+            .iter()
+            .map(|a| Expr::Column(a.column.clone()))
+            .collect();
+        Ok(LogicalPlanBuilder::from(rows.plan.clone())
+            .distinct_on(on, select, None)?
+            .build()?)
     }
 
-    fn deduplicate_within_watermark(&self, rows: Resolved, keys: Vec<Attribute>) -> Result<Resolved> {
+    fn deduplicate_within_watermark(
+        &self,
+        rows: Resolved,
+        keys: Vec<Attribute>,
+    ) -> Result<Resolved> {
         if !rows.is_streaming {
             return Err(SparkError::streaming_unsupported(
                 "dropDuplicatesWithinWatermark is not supported with batch DataFrames/DataSets",
@@ -79,7 +110,10 @@ impl Planner<'_> {
 
 /// One row for each key, as the plan meets them.
 fn first_of_each(rows: &Resolved, keys: &[Attribute]) -> Result<LogicalPlan> {
-    let group: Vec<Expr> = keys.iter().map(|k| Expr::Column(k.column.clone())).collect();
+    let group: Vec<Expr> = keys
+        .iter()
+        .map(|k| Expr::Column(k.column.clone()))
+        .collect();
     let mut first = vec![];
     let mut output = vec![];
     for (index, attribute) in rows.output.iter().enumerate() {
@@ -89,10 +123,14 @@ fn first_of_each(rows: &Resolved, keys: &[Attribute]) -> Result<LogicalPlan> {
             continue;
         }
         let name = format!("first#{index}");
-        let call = AggregateFunction::new_udf(first_value_udaf(), vec![column], false, None, vec![], None);
+        let call =
+            AggregateFunction::new_udf(first_value_udaf(), vec![column], false, None, vec![], None);
         first.push(Expr::AggregateFunction(call).alias(&name));
         let value = Expr::Column(datafusion::common::Column::new_unqualified(name));
         output.push(value.alias(attribute.column.name()));
     }
-    Ok(LogicalPlanBuilder::from(rows.plan.clone()).aggregate(group, first)?.project(output)?.build()?)
+    Ok(LogicalPlanBuilder::from(rows.plan.clone())
+        .aggregate(group, first)?
+        .project(output)?
+        .build()?)
 }

@@ -16,11 +16,19 @@ use crate::{
 impl Planner<'_> {
     pub(super) fn filter(&self, node: &Filter) -> Result<Resolved> {
         let rows = self.relation(input(&node.input, "Filter")?)?;
-        let condition = node.condition.as_ref().ok_or_else(|| crate::expression::not_set("Filter", "condition"))?;
+        let condition = node
+            .condition
+            .as_ref()
+            .ok_or_else(|| crate::expression::not_set("Filter", "condition"))?;
         let (value, windows) = {
             let below = rows.below.clone();
-            let scope = Expressions::new(self, vec![&rows]).with_below(below.as_ref().map(|b| &b.input)).as_predicate();
-            (scope.condition(condition).map_err(outside_select)?, scope.take_windows())
+            let scope = Expressions::new(self, vec![&rows])
+                .with_below(below.as_ref().map(|b| &b.input))
+                .as_predicate();
+            (
+                scope.condition(condition).map_err(outside_select)?,
+                scope.take_windows(),
+            )
         };
         let rows = self.with_windows(rows, windows)?;
         self.filtered(rows, value)
@@ -33,12 +41,19 @@ impl Planner<'_> {
             let inner = invalid_parts(&value);
             return Err(SparkError::analysis(
                 "INVALID_WHERE_CONDITION",
-                &[("condition", &quoted(&value.name)), ("expressionList", &inner)],
+                &[
+                    ("condition", &quoted(&value.name)),
+                    ("expressionList", &inner),
+                ],
             ));
         }
         let (rows, mut values) = self.reach_below(rows, vec![value])?;
-        let Some(value) = values.pop() else { return Ok(rows) };
-        let plan = LogicalPlanBuilder::from(rows.plan.clone()).filter(value.expr.clone())?.build()?;
+        let Some(value) = values.pop() else {
+            return Ok(rows);
+        };
+        let plan = LogicalPlanBuilder::from(rows.plan.clone())
+            .filter(value.expr.clone())?
+            .build()?;
         let mut filtered = rows.with_plan(plan);
         if let Some(below) = &rows.below {
             let mut below = below.as_ref().clone();
@@ -51,14 +66,18 @@ impl Planner<'_> {
     pub(super) fn limit(&self, node: &Limit) -> Result<Resolved> {
         let rows = self.relation(input(&node.input, "Limit")?)?;
         let count = limit_count(node.limit, "limit")?;
-        let plan = LogicalPlanBuilder::from(rows.plan.clone()).limit(0, Some(count))?.build()?;
+        let plan = LogicalPlanBuilder::from(rows.plan.clone())
+            .limit(0, Some(count))?
+            .build()?;
         Ok(rows.with_plan(plan))
     }
 
     pub(super) fn offset(&self, node: &Offset) -> Result<Resolved> {
         let rows = self.relation(input(&node.input, "Offset")?)?;
         let count = limit_count(node.offset, "offset")?;
-        let plan = LogicalPlanBuilder::from(rows.plan.clone()).limit(count, None)?.build()?;
+        let plan = LogicalPlanBuilder::from(rows.plan.clone())
+            .limit(count, None)?
+            .build()?;
         Ok(rows.with_plan(plan))
     }
 
@@ -109,7 +128,11 @@ pub(crate) fn limit_count(value: i32, name: &str) -> Result<usize> {
     usize::try_from(value).map_err(|_| {
         SparkError::analysis(
             "INVALID_LIMIT_LIKE_EXPRESSION.IS_NEGATIVE",
-            &[("name", name), ("v", &value.to_string()), ("expr", &quoted(value))],
+            &[
+                ("name", name),
+                ("v", &value.to_string()),
+                ("expr", &quoted(value)),
+            ],
         )
     })
 }
@@ -157,6 +180,12 @@ fn outside_select(error: SparkError) -> SparkError {
     if !error.is("UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS") {
         return error;
     }
-    let expression = error.message_parameters.get("expression").map_or("", |e| e.trim_matches('"'));
-    SparkError::analysis("UNSUPPORTED_GENERATOR.OUTSIDE_SELECT", &[("plan", &format!("'Filter {expression}"))])
+    let expression = error
+        .message_parameters
+        .get("expression")
+        .map_or("", |e| e.trim_matches('"'));
+    SparkError::analysis(
+        "UNSUPPORTED_GENERATOR.OUTSIDE_SELECT",
+        &[("plan", &format!("'Filter {expression}"))],
+    )
 }

@@ -44,12 +44,20 @@ impl Planner<'_> {
         let mut columns = vec![];
         for item in items {
             match item {
-                SelectItem::Column { name, value, aliased } => columns.push((name, value, aliased)),
+                SelectItem::Column {
+                    name,
+                    value,
+                    aliased,
+                } => columns.push((name, value, aliased)),
                 SelectItem::Generator { generator, names } => {
                     let (next, made) = self.unnest(plan, &generator)?;
                     plan = next;
                     for (index, value) in made.into_iter().enumerate() {
-                        let own = generator.columns.get(index).map(|(n, _, _)| n.clone()).unwrap_or_default();
+                        let own = generator
+                            .columns
+                            .get(index)
+                            .map(|(n, _, _)| n.clone())
+                            .unwrap_or_default();
                         let name = names.get(index).cloned().unwrap_or(own);
                         columns.push((name, value, true));
                     }
@@ -60,11 +68,20 @@ impl Planner<'_> {
     }
 
     /// The plan with a generator's rows, and the values of its columns.
-    pub(super) fn unnest(&self, plan: LogicalPlan, generator: &Generator) -> Result<(LogicalPlan, Vec<TypedExpr>)> {
+    pub(super) fn unnest(
+        &self,
+        plan: LogicalPlan,
+        generator: &Generator,
+    ) -> Result<(LogicalPlan, Vec<TypedExpr>)> {
         let base = self.base_list(generator)?;
         let elements = self.padded(base.clone(), generator.outer)?;
         let list_column = self.ids.column("generated");
-        let mut columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+        let mut columns: Vec<Expr> = plan
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
         let mut unnested = vec![list_column.clone()];
         let DataType::List(item) = elements.data_type.clone() else {
             return Err(SparkError::internal("a generator over what is no list"));
@@ -76,7 +93,13 @@ impl Planner<'_> {
             let call = Call::new("positions", vec![base], &self.context);
             let data_type = list(DataType::Int32, false);
             let kernel = Kernel::Plain(positions);
-            let positions = call.kernel_with("positions", kernel, data_type, nullable, Volatility::Immutable);
+            let positions = call.kernel_with(
+                "positions",
+                kernel,
+                data_type,
+                nullable,
+                Volatility::Immutable,
+            );
             let positions = self.padded(positions, generator.outer)?;
             columns.push(positions.expr.alias(position.name()));
             unnested.insert(0, position.clone());
@@ -89,7 +112,12 @@ impl Planner<'_> {
         if generator.position
             && let Some((name, data_type, nullable)) = wanted.next()
         {
-            values.push(TypedExpr::new(Expr::Column(position), data_type.clone(), *nullable, name));
+            values.push(TypedExpr::new(
+                Expr::Column(position),
+                data_type.clone(),
+                *nullable,
+                name,
+            ));
         }
         let element = Expr::Column(list_column);
         for (index, (name, data_type, nullable)) in wanted.enumerate() {
@@ -99,7 +127,9 @@ impl Planner<'_> {
                     let DataType::Struct(fields) = item.data_type() else {
                         return Err(SparkError::internal("entries that are no structs"));
                     };
-                    let field = fields.get(index).ok_or_else(|| SparkError::internal("no such field"))?;
+                    let field = fields
+                        .get(index)
+                        .ok_or_else(|| SparkError::internal("no such field"))?;
                     get_field(element.clone(), field.name().as_str())
                 }
             };
@@ -114,12 +144,22 @@ impl Planner<'_> {
         if let Some((key, mapped)) = map_fields(&value.data_type) {
             let entry = crate::types::structure([
                 ("key", key.data_type().clone(), generator.outer),
-                ("value", mapped.data_type().clone(), mapped.is_nullable() || generator.outer),
+                (
+                    "value",
+                    mapped.data_type().clone(),
+                    mapped.is_nullable() || generator.outer,
+                ),
             ]);
             let call = Call::new("map_entries_list", vec![value.clone()], &self.context);
             let data_type = list(entry, generator.outer);
             let kernel = Kernel::Plain(entries);
-            value = call.kernel_with("map_entries_list", kernel, data_type, value.nullable, Volatility::Immutable);
+            value = call.kernel_with(
+                "map_entries_list",
+                kernel,
+                data_type,
+                value.nullable,
+                Volatility::Immutable,
+            );
         }
         Ok(value)
     }
@@ -135,7 +175,13 @@ impl Planner<'_> {
         let data_type = list(item.data_type().clone(), true);
         let call = Call::new("outer_elements", vec![value], &self.context);
         let kernel = Kernel::Plain(outer_elements);
-        Ok(call.kernel_with("outer_elements", kernel, data_type, false, Volatility::Immutable))
+        Ok(call.kernel_with(
+            "outer_elements",
+            kernel,
+            data_type,
+            false,
+            Volatility::Immutable,
+        ))
     }
 }
 
@@ -148,7 +194,12 @@ fn entries(batch: &Batch<'_>) -> Result<ArrayRef> {
     let inner: ArrayRef = Arc::new(maps.entries().clone());
     let inner = relabel(&inner, item.data_type())?;
     let (offsets, nulls) = (maps.offsets().clone(), maps.nulls().cloned());
-    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, inner, nulls)?))
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(item),
+        offsets,
+        inner,
+        nulls,
+    )?))
 }
 
 /// Lists with one NULL element where they were NULL or empty.
@@ -173,7 +224,12 @@ fn outer_elements(batch: &Batch<'_>) -> Result<ArrayRef> {
     }
     let values = take(lists.values(), &UInt64Array::from(picks), None)?;
     let values = relabel(&values, item.data_type())?;
-    Ok(Arc::new(ListArray::try_new(Arc::clone(item), OffsetBuffer::from_lengths(lengths), values, None)?))
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(item),
+        OffsetBuffer::from_lengths(lengths),
+        values,
+        None,
+    )?))
 }
 
 /// `[0, 1, …]` as long as each list.
@@ -185,12 +241,20 @@ fn positions(batch: &Batch<'_>) -> Result<ArrayRef> {
     let mut values: Vec<i32> = Vec::with_capacity(lists.values().len());
     let mut lengths = Vec::with_capacity(batch.len());
     for row in 0..batch.len() {
-        let length = if lists.is_valid(row) { lists.value_length(row).max(0) } else { 0 };
+        let length = if lists.is_valid(row) {
+            lists.value_length(row).max(0)
+        } else {
+            0
+        };
         values.extend(0..length);
         lengths.push(length as usize);
     }
     let values: ArrayRef = Arc::new(Int32Array::from(values));
     let offsets = OffsetBuffer::from_lengths(lengths);
-    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, lists.nulls().cloned())?))
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(item),
+        offsets,
+        values,
+        lists.nulls().cloned(),
+    )?))
 }
-

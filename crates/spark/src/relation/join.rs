@@ -3,11 +3,7 @@ use datafusion::{
     common::JoinType,
     logical_expr::{Expr, LogicalPlanBuilder},
 };
-use spark_connect_proto::{
-    Join,
-    expression::ExprType,
-    join::JoinType as ProtoJoin,
-};
+use spark_connect_proto::{Join, expression::ExprType, join::JoinType as ProtoJoin};
 use std::sync::Arc;
 
 use crate::{
@@ -62,7 +58,10 @@ impl Planner<'_> {
                 if value.data_type != arrow::datatypes::DataType::Boolean {
                     return Err(SparkError::analysis(
                         "JOIN_CONDITION_IS_NOT_BOOLEAN_TYPE",
-                        &[("joinCondition", &value.sql()), ("conditionType", &value.type_sql())],
+                        &[
+                            ("joinCondition", &value.sql()),
+                            ("conditionType", &value.type_sql()),
+                        ],
                     ));
                 }
                 Some(value)
@@ -75,41 +74,60 @@ impl Planner<'_> {
     }
 
     /// `USING (a, b)`: the key columns once, first.
-    fn using_join(&self, left: Resolved, right: Resolved, kind: JoinType, names: &[String]) -> Result<Resolved> {
+    fn using_join(
+        &self,
+        left: Resolved,
+        right: Resolved,
+        kind: JoinType,
+        names: &[String],
+    ) -> Result<Resolved> {
         let mut pairs = vec![];
         for name in names {
             let key = |side: &Resolved, which: &str| -> Result<Attribute> {
-                let value = resolve_name(std::slice::from_ref(name), side.output.iter(), self.names)?;
+                let value =
+                    resolve_name(std::slice::from_ref(name), side.output.iter(), self.names)?;
                 let column = value.as_ref().and_then(TypedExpr::as_column).cloned();
-                side.output.iter().find(|a| Some(&a.column) == column.as_ref()).cloned().ok_or_else(|| {
-                    let mut suggestion: Vec<String> = side.output.iter().map(|a| quoted_id(&a.name)).collect();
-                    suggestion.sort();
-                    SparkError::analysis(
-                        "UNRESOLVED_USING_COLUMN_FOR_JOIN",
-                        &[
-                            ("colName", &quoted_id(name)),
-                            ("side", which),
-                            ("suggestion", &suggestion.join(", ")),
-                        ],
-                    )
-                })
+                side.output
+                    .iter()
+                    .find(|a| Some(&a.column) == column.as_ref())
+                    .cloned()
+                    .ok_or_else(|| {
+                        let mut suggestion: Vec<String> =
+                            side.output.iter().map(|a| quoted_id(&a.name)).collect();
+                        suggestion.sort();
+                        SparkError::analysis(
+                            "UNRESOLVED_USING_COLUMN_FOR_JOIN",
+                            &[
+                                ("colName", &quoted_id(name)),
+                                ("side", which),
+                                ("suggestion", &suggestion.join(", ")),
+                            ],
+                        )
+                    })
             };
             pairs.push((key(&left, "left")?, key(&right, "right")?));
         }
         let mut condition: Option<Expr> = None;
         let context = &self.context.eval;
         for (l, r) in &pairs {
-            let common = coercion::for_comparison(&l.data_type, &r.data_type, context.ansi).ok_or_else(|| {
-                SparkError::analysis(
-                    "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES",
-                    &[
-                        ("sqlExpr", &crate::error::quoted(format!("({} = {})", l.name, r.name))),
-                        ("left", &l.reference().type_sql()),
-                        ("right", &r.reference().type_sql()),
-                    ],
-                )
-            })?;
-            let (x, y) = (coerce(l.reference(), &common, context)?, coerce(r.reference(), &common, context)?);
+            let common = coercion::for_comparison(&l.data_type, &r.data_type, context.ansi)
+                .ok_or_else(|| {
+                    SparkError::analysis(
+                        "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES",
+                        &[
+                            (
+                                "sqlExpr",
+                                &crate::error::quoted(format!("({} = {})", l.name, r.name)),
+                            ),
+                            ("left", &l.reference().type_sql()),
+                            ("right", &r.reference().type_sql()),
+                        ],
+                    )
+                })?;
+            let (x, y) = (
+                coerce(l.reference(), &common, context)?,
+                coerce(r.reference(), &common, context)?,
+            );
             let equal = x.expr.eq(y.expr);
             condition = Some(match condition {
                 Some(all) => all.and(equal),
@@ -119,7 +137,11 @@ impl Planner<'_> {
         let plan = join_plan(&left, &right, kind, condition)?;
         if matches!(kind, JoinType::LeftSemi | JoinType::LeftAnti) {
             let keys: Vec<Attribute> = pairs.iter().map(|(l, _)| l.clone()).collect();
-            let rest = left.output.iter().filter(|a| !keys.iter().any(|k| k.column == a.column)).cloned();
+            let rest = left
+                .output
+                .iter()
+                .filter(|a| !keys.iter().any(|k| k.column == a.column))
+                .cloned();
             let output = keys.iter().cloned().chain(rest).collect();
             let hidden = left.hidden.clone();
             return Ok(joined(&left, &right, plan, output, hidden));
@@ -136,19 +158,29 @@ impl Planner<'_> {
         pairs: &[(Attribute, Attribute)],
     ) -> Result<Resolved> {
         let (nullable_left, nullable_right) = nullable_sides(kind);
-        let widen = |a: &Attribute, widen: bool| Attribute { nullable: a.nullable || widen, ..a.clone() };
+        let widen = |a: &Attribute, widen: bool| Attribute {
+            nullable: a.nullable || widen,
+            ..a.clone()
+        };
         let mut keys = vec![];
         let mut hidden = vec![];
         let mut plan = plan;
         if kind == JoinType::Full {
             // Neither side's key will do: the one that is there is taken.
-            let mut columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+            let mut columns: Vec<Expr> = plan
+                .schema()
+                .columns()
+                .into_iter()
+                .map(Expr::Column)
+                .collect();
             for (l, r) in pairs {
                 let column = self.ids.column(&l.name);
-                let common = coercion::wider(&l.data_type, &r.data_type, true).unwrap_or(l.data_type.clone());
+                let common = coercion::wider(&l.data_type, &r.data_type, true)
+                    .unwrap_or(l.data_type.clone());
                 let x = coerce(l.reference(), &common, &self.context.eval)?;
                 let y = coerce(r.reference(), &common, &self.context.eval)?;
-                let value = datafusion::logical_expr::when(x.expr.clone().is_not_null(), x.expr).otherwise(y.expr)?;
+                let value = datafusion::logical_expr::when(x.expr.clone().is_not_null(), x.expr)
+                    .otherwise(y.expr)?;
                 columns.push(value.alias(column.name()));
                 keys.push(Attribute {
                     column,
@@ -163,15 +195,31 @@ impl Planner<'_> {
             plan = super::project::projection_of(columns, plan)?;
         } else {
             for (l, r) in pairs {
-                let (shown, other) = if kind == JoinType::Right { (r, l) } else { (l, r) };
+                let (shown, other) = if kind == JoinType::Right {
+                    (r, l)
+                } else {
+                    (l, r)
+                };
                 keys.push(shown.clone());
-                let other_nullable = if kind == JoinType::Right { nullable_left } else { nullable_right };
+                let other_nullable = if kind == JoinType::Right {
+                    nullable_left
+                } else {
+                    nullable_right
+                };
                 hidden.push(widen(other, other_nullable));
             }
         }
-        let is_key = |a: &Attribute| pairs.iter().any(|(l, r)| l.column == a.column || r.column == a.column);
+        let is_key = |a: &Attribute| {
+            pairs
+                .iter()
+                .any(|(l, r)| l.column == a.column || r.column == a.column)
+        };
         let rest = |side: &Resolved, nullable: bool| -> Vec<Attribute> {
-            side.output.iter().filter(|a| !is_key(a)).map(|a| widen(a, nullable)).collect()
+            side.output
+                .iter()
+                .filter(|a| !is_key(a))
+                .map(|a| widen(a, nullable))
+                .collect()
         };
         let mut output = keys;
         output.extend(rest(left, nullable_left));
@@ -210,12 +258,16 @@ fn nullable_sides(kind: JoinType) -> (bool, bool) {
 
 fn joined_output(left: &[Attribute], right: &[Attribute], kind: JoinType) -> Vec<Attribute> {
     let (nullable_left, nullable_right) = nullable_sides(kind);
-    let widen = |a: &Attribute, widen: bool| Attribute { nullable: a.nullable || widen, ..a.clone() };
+    let widen = |a: &Attribute, widen: bool| Attribute {
+        nullable: a.nullable || widen,
+        ..a.clone()
+    };
     let left = left.iter().map(|a| widen(a, nullable_left));
     if matches!(kind, JoinType::LeftSemi | JoinType::LeftAnti) {
         return left.collect();
     }
-    left.chain(right.iter().map(|a| widen(a, nullable_right))).collect()
+    left.chain(right.iter().map(|a| widen(a, nullable_right)))
+        .collect()
 }
 
 pub(super) fn joined(
@@ -229,7 +281,11 @@ pub(super) fn joined(
     let mut all = output.clone();
     all.extend(hidden.iter().cloned());
     // A reference through a DataFrame may mean a hidden key.
-    let lineage = Arc::new(Lineage { plan_id: None, output: all, inputs });
+    let lineage = Arc::new(Lineage {
+        plan_id: None,
+        output: all,
+        inputs,
+    });
     Resolved {
         plan,
         output,
@@ -258,7 +314,8 @@ pub(super) fn lateral_type(kind: ProtoJoin) -> Result<JoinType> {
 fn is_natural(condition: &spark_connect_proto::Expression) -> bool {
     match &condition.expr_type {
         Some(ExprType::UnresolvedFunction(f)) => {
-            f.is_internal == Some(true) && f.function_name == crate::sql::internal_function::NATURAL_JOIN
+            f.is_internal == Some(true)
+                && f.function_name == crate::sql::internal_function::NATURAL_JOIN
         }
         _ => false,
     }
@@ -267,8 +324,12 @@ fn is_natural(condition: &spark_connect_proto::Expression) -> bool {
 fn shared_names(planner: &Planner<'_>, left: &Resolved, right: &Resolved) -> Vec<String> {
     left.output
         .iter()
-        .filter(|l| right.output.iter().any(|r| planner.names.same(&l.name, &r.name)))
+        .filter(|l| {
+            right
+                .output
+                .iter()
+                .any(|r| planner.names.same(&l.name, &r.name))
+        })
         .map(|l| l.name.clone())
         .collect()
 }
-

@@ -49,13 +49,18 @@ impl Planner<'_> {
         let (plan, made) = self.unnest(left.plan.clone(), &generator)?;
         let made = self.named_columns(made, &generator, &call)?;
         let (projection, generated) = self.outputs(made);
-        let mut columns: Vec<datafusion::logical_expr::Expr> =
-            left.all_attributes().map(|a| datafusion::logical_expr::Expr::Column(a.column.clone())).collect();
+        let mut columns: Vec<datafusion::logical_expr::Expr> = left
+            .all_attributes()
+            .map(|a| datafusion::logical_expr::Expr::Column(a.column.clone()))
+            .collect();
         columns.extend(projection);
         let plan = super::project::projection_of(columns, plan)?;
         let mut output = left.output.clone();
         output.extend(generated.into_iter().map(|a| match call.alias {
-            Some(alias) => Attribute { qualifier: vec![alias.to_string()], ..a },
+            Some(alias) => Attribute {
+                qualifier: vec![alias.to_string()],
+                ..a
+            },
             None => a,
         }));
         let hidden = left.hidden.clone();
@@ -79,7 +84,11 @@ impl Planner<'_> {
             self.table_generator(&scope, node)?
         };
         let (plan, made) = self.unnest(empty.plan.clone(), &generator)?;
-        let call = LateralCall { function: node, alias: None, columns: &[] };
+        let call = LateralCall {
+            function: node,
+            alias: None,
+            columns: &[],
+        };
         let made = self.named_columns(made, &generator, &call)?;
         let (projection, output) = self.outputs(made);
         Ok(empty.derive(super::project::projection_of(projection, plan)?, output))
@@ -110,7 +119,11 @@ impl Planner<'_> {
             .collect())
     }
 
-    fn table_generator(&self, scope: &Expressions<'_>, node: &UnresolvedTableValuedFunction) -> Result<Generator> {
+    fn table_generator(
+        &self,
+        scope: &Expressions<'_>,
+        node: &UnresolvedTableValuedFunction,
+    ) -> Result<Generator> {
         let function = UnresolvedFunction {
             function_name: node.function_name.clone(),
             arguments: node.arguments.clone(),
@@ -161,19 +174,34 @@ impl Planner<'_> {
             [end] => (0, *end, 1, None),
             [start, end] => (*start, *end, 1, None),
             [start, end, step] => (*start, *end, *step, None),
-            [start, end, step, partitions] => (*start, *end, *step, i32::try_from(*partitions).ok()),
-            _ => return Err(crate::functions::wrong_num_args("range", "[1, 2, 3, 4]", numbers.len())),
+            [start, end, step, partitions] => {
+                (*start, *end, *step, i32::try_from(*partitions).ok())
+            }
+            _ => {
+                return Err(crate::functions::wrong_num_args(
+                    "range",
+                    "[1, 2, 3, 4]",
+                    numbers.len(),
+                ));
+            }
         };
-        self.range(&spark_connect_proto::Range { start: Some(start), end, step, num_partitions: partitions })
+        self.range(&spark_connect_proto::Range {
+            start: Some(start),
+            end,
+            step,
+            num_partitions: partitions,
+        })
     }
 }
 
 /// The call under aliases, if the relation is one.
 fn lateral_call(relation: &Relation) -> Option<LateralCall<'_>> {
     match relation.rel_type.as_ref()? {
-        RelType::UnresolvedTableValuedFunction(function) => {
-            Some(LateralCall { function, alias: None, columns: &[] })
-        }
+        RelType::UnresolvedTableValuedFunction(function) => Some(LateralCall {
+            function,
+            alias: None,
+            columns: &[],
+        }),
         RelType::SubqueryAlias(alias) => {
             let mut call = lateral_call(alias.input.as_deref()?)?;
             call.alias = Some(&alias.alias);

@@ -17,12 +17,19 @@ use crate::{
     error::{Exception, Result, SparkError},
     planner::Planner,
     scope::{Attribute, Resolved},
-    types::{Metadata, data_type_from_proto, is_timestamp, list, map, map_fields, schema_from_json, timestamp},
+    types::{
+        Metadata, data_type_from_proto, is_timestamp, list, map, map_fields, schema_from_json,
+        timestamp,
+    },
 };
 
 impl Planner<'_> {
     pub(super) fn local_relation(&self, node: &LocalRelation) -> Result<Resolved> {
-        let schema = node.schema.as_deref().map(|s| self.schema_text(s)).transpose()?;
+        let schema = node
+            .schema
+            .as_deref()
+            .map(|s| self.schema_text(s))
+            .transpose()?;
         let batches = match &node.data {
             Some(data) if !data.is_empty() => read_ipc(data)?,
             _ => vec![],
@@ -35,7 +42,10 @@ impl Planner<'_> {
             (Some(schema), _) => schema.clone(),
             (None, Some(first)) => first.schema().as_ref().clone(),
             (None, None) => {
-                return Err(SparkError::analysis("CONNECT_INVALID_PLAN.SCHEMA_REQUIRED_FOR_LOCAL_RELATION", &[]));
+                return Err(SparkError::analysis(
+                    "CONNECT_INVALID_PLAN.SCHEMA_REQUIRED_FOR_LOCAL_RELATION",
+                    &[],
+                ));
             }
         };
         self.rows(&schema, batches)
@@ -43,8 +53,15 @@ impl Planner<'_> {
 
     /// A relation of these rows; types are made Spark's, and cast to `schema`.
     pub(crate) fn rows(&self, schema: &Schema, batches: Vec<RecordBatch>) -> Result<Resolved> {
-        let fields: Vec<Field> =
-            schema.fields().iter().map(|f| f.as_ref().clone().with_data_type(normal_type(f.data_type()))).collect();
+        let fields: Vec<Field> = schema
+            .fields()
+            .iter()
+            .map(|f| {
+                f.as_ref()
+                    .clone()
+                    .with_data_type(normal_type(f.data_type()))
+            })
+            .collect();
         let internal: Vec<_> = fields.iter().map(|f| self.ids.column(f.name())).collect();
         let plan_schema: SchemaRef = Arc::new(Schema::new(
             fields
@@ -60,14 +77,20 @@ impl Planner<'_> {
                 if batch.num_columns() != fields.len() {
                     return Err(SparkError::plain(
                         Exception::InvalidPlan,
-                        format!("the data has {} columns, the schema {}", batch.num_columns(), fields.len()),
+                        format!(
+                            "the data has {} columns, the schema {}",
+                            batch.num_columns(),
+                            fields.len()
+                        ),
                     ));
                 }
                 let columns = batch
                     .columns()
                     .iter()
                     .zip(&fields)
-                    .map(|(c, f)| cast_array(&normalize(c)?, f.data_type(), EvalMode::Ansi, context))
+                    .map(|(c, f)| {
+                        cast_array(&normalize(c)?, f.data_type(), EvalMode::Ansi, context)
+                    })
                     .collect::<Result<Vec<ArrayRef>>>()?;
                 checked_batch(&plan_schema, &fields, columns, batch.num_rows())
             })
@@ -80,11 +103,19 @@ impl Planner<'_> {
                 column,
                 data_type: f.data_type().clone(),
                 nullable: f.is_nullable(),
-                metadata: f.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Metadata>(),
+                metadata: f
+                    .metadata()
+                    .iter()
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect::<Metadata>(),
                 qualifier: vec![],
             })
             .collect();
-        Ok(Resolved::leaf(scan_of(plan_schema, batches)?, output, false))
+        Ok(Resolved::leaf(
+            scan_of(plan_schema, batches)?,
+            output,
+            false,
+        ))
     }
 
     /// A schema as clients give it: StructType JSON or DDL.
@@ -106,7 +137,10 @@ impl Planner<'_> {
         self.local_relation(&relation)
     }
 
-    pub(super) fn chunked_local_relation(&self, node: &ChunkedCachedLocalRelation) -> Result<Resolved> {
+    pub(super) fn chunked_local_relation(
+        &self,
+        node: &ChunkedCachedLocalRelation,
+    ) -> Result<Resolved> {
         let schema = match &node.schema_hash {
             Some(hash) => {
                 let bytes = self.catalog.cached_local(hash)?;
@@ -131,7 +165,11 @@ impl Planner<'_> {
             ));
         }
         let column = self.ids.column("id");
-        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new(column.name(), DataType::Int64, false)]));
+        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new(
+            column.name(),
+            DataType::Int64,
+            false,
+        )]));
         let span = i128::from(node.end) - i128::from(start);
         let step = i128::from(node.step);
         let count = if (span > 0) == (step > 0) && span != 0 {
@@ -139,7 +177,8 @@ impl Planner<'_> {
         } else {
             0
         };
-        let count = usize::try_from(count).map_err(|_| SparkError::unsupported(format!("a range of {count} rows")))?;
+        let count = usize::try_from(count)
+            .map_err(|_| SparkError::unsupported(format!("a range of {count} rows")))?;
         let plan = crate::range::scan(schema, start, node.step, count, node.num_partitions)?;
         let output = vec![Attribute {
             name: "id".to_string(),
@@ -179,7 +218,11 @@ fn checked_batch(
         }
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
 }
 
 /// A scan of rows in memory.
@@ -197,7 +240,8 @@ pub(crate) fn scan_of(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Lo
         })
         .collect::<std::result::Result<Vec<_>, _>>()?;
     let table = MemTable::try_new(schema, vec![batches])?;
-    let scan = LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(table)), None)?.build()?;
+    let scan =
+        LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(table)), None)?.build()?;
     unqualified(scan, columns)
 }
 
@@ -217,7 +261,11 @@ pub(crate) fn unqualified(scan: LogicalPlan, columns: Vec<Expr>) -> Result<Logic
 }
 
 /// A relation of rows that the session itself made, for answers to commands.
-pub(crate) fn table_of_batches(planner: &Planner<'_>, schema: &Schema, batches: Vec<RecordBatch>) -> Result<Resolved> {
+pub(crate) fn table_of_batches(
+    planner: &Planner<'_>,
+    schema: &Schema,
+    batches: Vec<RecordBatch>,
+) -> Result<Resolved> {
     planner.rows(schema, batches)
 }
 
@@ -225,7 +273,9 @@ pub(crate) fn table_of_batches(planner: &Planner<'_>, schema: &Schema, batches: 
 pub(crate) fn normal_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            DataType::Binary
+        }
         DataType::UInt8 => DataType::Int16,
         DataType::UInt16 => DataType::Int32,
         DataType::UInt32 => DataType::Int64,
@@ -242,10 +292,21 @@ pub(crate) fn normal_type(data_type: &DataType) -> DataType {
             list(normal_type(item.data_type()), item.is_nullable())
         }
         DataType::Struct(fields) => DataType::Struct(
-            fields.iter().map(|f| f.as_ref().clone().with_data_type(normal_type(f.data_type()))).collect(),
+            fields
+                .iter()
+                .map(|f| {
+                    f.as_ref()
+                        .clone()
+                        .with_data_type(normal_type(f.data_type()))
+                })
+                .collect(),
         ),
         DataType::Map(_, _) => match map_fields(data_type) {
-            Some((k, v)) => map(normal_type(k.data_type()), normal_type(v.data_type()), v.is_nullable()),
+            Some((k, v)) => map(
+                normal_type(k.data_type()),
+                normal_type(v.data_type()),
+                v.is_nullable(),
+            ),
             None => data_type.clone(),
         },
         other => other.clone(),
@@ -263,4 +324,3 @@ pub(crate) fn normalize(array: &ArrayRef) -> Result<ArrayRef> {
         Err(_) => Ok(arrow::compute::cast(array, &target)?),
     }
 }
-

@@ -28,7 +28,9 @@ impl Planner<'_> {
         let satisfied = values.iter().all(|v| {
             !has_aggregate(&v.expr) && v.expr.column_refs().into_iter().all(|c| here.contains(c))
         });
-        let Some(below) = input.below.clone() else { return Ok((input, values)) };
+        let Some(below) = input.below.clone() else {
+            return Ok((input, values));
+        };
         if satisfied {
             return Ok((input, values));
         }
@@ -48,18 +50,23 @@ impl Planner<'_> {
                 }
             }
         }
-        below.projection.extend(added.iter().cloned().map(Expr::Column));
+        below
+            .projection
+            .extend(added.iter().cloned().map(Expr::Column));
         let plan = rebuild(&below)?;
         let mut widened = input;
         widened.plan = plan;
-        widened.hidden.extend(added.into_iter().map(|column| hidden(&below.input, column)));
+        widened
+            .hidden
+            .extend(added.into_iter().map(|column| hidden(&below.input, column)));
         widened.below = Some(Arc::new(below));
         Ok((widened, values))
     }
 }
 
 fn rebuild(below: &Below) -> Result<LogicalPlan> {
-    let mut plan = LogicalPlanBuilder::from(projection_of(below.projection.clone(), below.plan.clone())?);
+    let mut plan =
+        LogicalPlanBuilder::from(projection_of(below.projection.clone(), below.plan.clone())?);
     for filter in &below.filters {
         plan = plan.filter(filter.clone())?;
     }

@@ -45,7 +45,10 @@ pub(crate) fn input<'r>(relation: &'r Option<Box<Relation>>, node: &str) -> Resu
         SparkError::new(
             Exception::InvalidPlan,
             "CONNECT_INVALID_PLAN.INVALID_ONE_OF_FIELD_NOT_SET",
-            &[("fullName", &format!("spark.connect.{node}")), ("name", "input")],
+            &[
+                ("fullName", &format!("spark.connect.{node}")),
+                ("name", "input"),
+            ],
         )
     })
 }
@@ -81,7 +84,9 @@ impl<'a> Planner<'a> {
             RelType::LocalRelation(node) => self.local_relation(node),
             RelType::CachedLocalRelation(node) => self.cached_local_relation(&node.hash),
             RelType::ChunkedCachedLocalRelation(node) => self.chunked_local_relation(node),
-            RelType::CachedRemoteRelation(node) => self.catalog.cached_remote(self, &node.relation_id),
+            RelType::CachedRemoteRelation(node) => {
+                self.catalog.cached_remote(self, &node.relation_id)
+            }
             RelType::Range(node) => self.range(node),
             RelType::Sample(node) => self.sample(node),
             RelType::Deduplicate(node) => self.deduplicate(node),
@@ -111,7 +116,10 @@ impl<'a> Planner<'a> {
             RelType::LateralJoin(node) => self.lateral_join(node),
             RelType::UnresolvedTableValuedFunction(node) => self.table_function(node),
             RelType::Catalog(node) => self.catalog.catalog_relation(self, node),
-            other => Err(SparkError::unsupported(format!("the relation {}", name_of(other)))),
+            other => Err(SparkError::unsupported(format!(
+                "the relation {}",
+                name_of(other)
+            ))),
         }
     }
 
@@ -134,5 +142,9 @@ impl<'a> Planner<'a> {
 /// The name of a relation in messages.
 fn name_of(kind: &RelType) -> String {
     let debug = format!("{kind:?}");
-    debug.split(['(', ' ', '{']).next().unwrap_or_default().to_string()
+    debug
+        .split(['(', ' ', '{'])
+        .next()
+        .unwrap_or_default()
+        .to_string()
 }

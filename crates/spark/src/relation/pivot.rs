@@ -23,13 +23,24 @@ use crate::{
 impl Planner<'_> {
     pub(super) fn pivot(&self, rows: Resolved, node: &Aggregate) -> Result<Resolved> {
         let pivot = node.pivot.as_ref().ok_or_else(|| {
-            SparkError::new(Exception::InvalidPlan, "CONNECT_INVALID_PLAN.AGGREGATE_WITH_PIVOT_REQUIRES_PIVOT", &[])
+            SparkError::new(
+                Exception::InvalidPlan,
+                "CONNECT_INVALID_PLAN.AGGREGATE_WITH_PIVOT_REQUIRES_PIVOT",
+                &[],
+            )
         })?;
         let (mut keys, items, column) = {
             let scope = Expressions::new(self, vec![&rows]);
-            let column = pivot.col.as_ref().ok_or_else(|| crate::expression::not_set("Pivot", "col"))?;
+            let column = pivot
+                .col
+                .as_ref()
+                .ok_or_else(|| crate::expression::not_set("Pivot", "col"))?;
             let keys = self.keys(&scope, &node.grouping_expressions)?;
-            (keys, scope.select_list(&node.aggregate_expressions)?, scope.value(column)?)
+            (
+                keys,
+                scope.select_list(&node.aggregate_expressions)?,
+                scope.value(column)?,
+            )
         };
         let values = if pivot.values.is_empty() {
             if rows.is_streaming {
@@ -37,20 +48,24 @@ impl Planner<'_> {
             }
             self.pivot_values(&rows, &column)?
         } else {
-            let literals = pivot.values.iter().map(|v| typed_literal(v, &self.context.eval));
+            let literals = pivot
+                .values
+                .iter()
+                .map(|v| typed_literal(v, &self.context.eval));
             let mut values = vec![];
             for literal in literals {
                 let literal = literal?;
-                let value = coerce(literal.clone(), &column.data_type, &self.context.eval).map_err(|_| {
-                    SparkError::analysis(
-                        "PIVOT_VALUE_DATA_TYPE_MISMATCH",
-                        &[
-                            ("value", &literal.name),
-                            ("valueType", &quoted(sql_name(&literal.data_type))),
-                            ("pivotType", &quoted(sql_name(&column.data_type))),
-                        ],
-                    )
-                })?;
+                let value = coerce(literal.clone(), &column.data_type, &self.context.eval)
+                    .map_err(|_| {
+                        SparkError::analysis(
+                            "PIVOT_VALUE_DATA_TYPE_MISMATCH",
+                            &[
+                                ("value", &literal.name),
+                                ("valueType", &quoted(sql_name(&literal.data_type))),
+                                ("pivotType", &quoted(sql_name(&column.data_type))),
+                            ],
+                        )
+                    })?;
                 values.push((value, literal.name));
             }
             values
@@ -60,9 +75,17 @@ impl Planner<'_> {
         let pivot_name = column.name.clone();
         let mut all: Vec<SelectItem> = keys
             .iter()
-            .map(|k| SelectItem::Column { name: k.name.clone(), value: k.value.clone(), aliased: k.aliased })
+            .map(|k| SelectItem::Column {
+                name: k.name.clone(),
+                value: k.value.clone(),
+                aliased: k.aliased,
+            })
             .collect();
-        let item = SelectItem::Column { name: pivot_name.clone(), value: column.clone(), aliased: true };
+        let item = SelectItem::Column {
+            name: pivot_name.clone(),
+            value: column.clone(),
+            aliased: true,
+        };
         let mut pivot_keys = self.keys_of(vec![item.clone()])?;
         keys.append(&mut pivot_keys);
         all.push(item);
@@ -75,19 +98,36 @@ impl Planner<'_> {
         items
             .into_iter()
             .filter_map(|item| match item {
-                SelectItem::Column { name, value, aliased } => Some((name, value, aliased)),
+                SelectItem::Column {
+                    name,
+                    value,
+                    aliased,
+                } => Some((name, value, aliased)),
                 SelectItem::Generator { .. } => None,
             })
             .map(|(name, value, aliased)| {
                 let column = self.ids.column(&name);
-                Ok(super::aggregate::Key { value, name, aliased, column })
+                Ok(super::aggregate::Key {
+                    value,
+                    name,
+                    aliased,
+                    column,
+                })
             })
             .collect()
     }
 
     /// The distinct values of the pivot column, in order.
-    fn pivot_values(&self, rows: &Resolved, column: &TypedExpr) -> Result<Vec<(TypedExpr, String)>> {
-        let limit = self.context.conf.integer("spark.sql.pivotMaxValues").unwrap_or(10_000);
+    fn pivot_values(
+        &self,
+        rows: &Resolved,
+        column: &TypedExpr,
+    ) -> Result<Vec<(TypedExpr, String)>> {
+        let limit = self
+            .context
+            .conf
+            .integer("spark.sql.pivotMaxValues")
+            .unwrap_or(10_000);
         let fetch = usize::try_from(limit).unwrap_or(0);
         let name = self.ids.column(&column.name);
         let plan = LogicalPlanBuilder::from(rows.plan.clone())
@@ -105,7 +145,11 @@ impl Planner<'_> {
         for batch in self.catalog.collect(&distinct)? {
             for row in 0..batch.num_rows() {
                 let value = datafusion::common::ScalarValue::try_from_array(batch.column(0), row)?;
-                let name = if value.is_null() { "null".to_string() } else { literal_name(&value, &self.context.eval)? };
+                let name = if value.is_null() {
+                    "null".to_string()
+                } else {
+                    literal_name(&value, &self.context.eval)?
+                };
                 values.push((TypedExpr::literal(value, &name), name));
             }
         }
@@ -122,12 +166,20 @@ impl Planner<'_> {
         Ok(values)
     }
 
-    fn spread(&self, grouped: Resolved, key_count: usize, values: &[(TypedExpr, String)]) -> Result<Resolved> {
+    fn spread(
+        &self,
+        grouped: Resolved,
+        key_count: usize,
+        values: &[(TypedExpr, String)],
+    ) -> Result<Resolved> {
         let (keys, rest) = grouped.output.split_at(key_count);
         let Some((pivot, aggregates)) = rest.split_first() else {
             return Err(SparkError::internal("a pivot without its column"));
         };
-        let mut group: Vec<Expr> = keys.iter().map(|k| Expr::Column(k.column.clone())).collect();
+        let mut group: Vec<Expr> = keys
+            .iter()
+            .map(|k| Expr::Column(k.column.clone()))
+            .collect();
         let mut calls = vec![];
         let mut columns = vec![];
         for (value, name) in values {
@@ -160,16 +212,27 @@ impl Planner<'_> {
             group = vec![];
         }
         let plan = if calls.is_empty() {
-            LogicalPlanBuilder::from(grouped.plan.clone()).aggregate(group, vec![
-                datafusion::functions_aggregate::expr_fn::count(lit(1_i64)).alias("one#"),
-            ])?
+            LogicalPlanBuilder::from(grouped.plan.clone()).aggregate(
+                group,
+                vec![datafusion::functions_aggregate::expr_fn::count(lit(1_i64)).alias("one#")],
+            )?
         } else {
             LogicalPlanBuilder::from(grouped.plan.clone()).aggregate(group, calls)?
         };
         let mut output: Vec<crate::scope::Attribute> = keys.to_vec();
-        output.extend(columns.into_iter().map(|(name, column, aggregate): (String, Column, _)| {
-            crate::scope::Attribute { name, column, nullable: true, qualifier: vec![], ..aggregate }
-        }));
+        output.extend(
+            columns
+                .into_iter()
+                .map(
+                    |(name, column, aggregate): (String, Column, _)| crate::scope::Attribute {
+                        name,
+                        column,
+                        nullable: true,
+                        qualifier: vec![],
+                        ..aggregate
+                    },
+                ),
+        );
         Ok(grouped.derive(plan.build()?, output))
     }
 }

@@ -84,7 +84,10 @@ impl Planner<'_> {
     }
 
     /// Gives items their columns: a column that is passed on keeps its internal name, all others get one.
-    pub(crate) fn outputs(&self, columns: Vec<(String, TypedExpr, bool)>) -> (Vec<Expr>, Vec<Attribute>) {
+    pub(crate) fn outputs(
+        &self,
+        columns: Vec<(String, TypedExpr, bool)>,
+    ) -> (Vec<Expr>, Vec<Attribute>) {
         let mut used: HashSet<Column> = HashSet::new();
         let (mut projection, mut output) = (vec![], vec![]);
         for (name, value, aliased) in columns {
@@ -92,7 +95,11 @@ impl Planner<'_> {
                 Some(column) if !aliased && used.insert(column.clone()) => Some(column.clone()),
                 _ => None,
             };
-            let qualifier = if passed.is_some() { value.qualifier } else { vec![] };
+            let qualifier = if passed.is_some() {
+                value.qualifier
+            } else {
+                vec![]
+            };
             let column = passed.clone().unwrap_or_else(|| self.ids.column(&name));
             projection.push(match passed {
                 Some(column) => Expr::Column(column),
@@ -124,11 +131,15 @@ pub(crate) fn aliased_expr(expr: Expr, column: &Column, metadata: &Metadata) -> 
 
 /// A projection whose expressions are used as they are.
 pub(crate) fn projection_of(expressions: Vec<Expr>, input: LogicalPlan) -> Result<LogicalPlan> {
-    Ok(LogicalPlan::Projection(Projection::try_new(expressions, Arc::new(input))?))
+    Ok(LogicalPlan::Projection(Projection::try_new(
+        expressions,
+        Arc::new(input),
+    )?))
 }
 
 pub(crate) fn has_aggregate(expr: &Expr) -> bool {
-    expr.exists(|e| Ok(matches!(e, Expr::AggregateFunction(_)))).unwrap_or(false)
+    expr.exists(|e| Ok(matches!(e, Expr::AggregateFunction(_))))
+        .unwrap_or(false)
 }
 
 /// Moves window functions into plan nodes below.
@@ -151,15 +162,27 @@ pub(crate) fn compute_windows(
     if functions.is_empty() {
         return Ok((plan, columns));
     }
-    let named: Vec<Expr> =
-        functions.iter().enumerate().map(|(i, f)| f.clone().alias(format!("over#{i}"))).collect();
+    let named: Vec<Expr> = functions
+        .iter()
+        .enumerate()
+        .map(|(i, f)| f.clone().alias(format!("over#{i}")))
+        .collect();
     // One node per partitioning and order: DataFusion sorts once for each.
     let mut plan = LogicalPlanBuilder::from(plan);
-    let mut groups: Vec<(Vec<Expr>, Vec<datafusion::logical_expr::expr::Sort>, Vec<Expr>)> = vec![];
+    let mut groups: Vec<(
+        Vec<Expr>,
+        Vec<datafusion::logical_expr::expr::Sort>,
+        Vec<Expr>,
+    )> = vec![];
     for (function, named) in functions.iter().zip(named) {
-        let Expr::WindowFunction(window) = function else { continue };
+        let Expr::WindowFunction(window) = function else {
+            continue;
+        };
         let (partition, order) = (&window.params.partition_by, &window.params.order_by);
-        match groups.iter_mut().find(|(p, o, _)| p == partition && o == order) {
+        match groups
+            .iter_mut()
+            .find(|(p, o, _)| p == partition && o == order)
+        {
             Some((_, _, all)) => all.push(named),
             None => groups.push((partition.clone(), order.clone(), vec![named])),
         }

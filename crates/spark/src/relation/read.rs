@@ -23,13 +23,21 @@ impl Planner<'_> {
                     None => Err(table_not_found(&parts)),
                 }
             }
-            Some(ReadType::DataSource(source)) => self.catalog.read(self, source, node.is_streaming),
-            None => Err(crate::expression::not_set("spark.connect.Read", "read_type")),
+            Some(ReadType::DataSource(source)) => {
+                self.catalog.read(self, source, node.is_streaming)
+            }
+            None => Err(crate::expression::not_set(
+                "spark.connect.Read",
+                "read_type",
+            )),
         }
     }
 }
 
 /// `TABLE_OR_VIEW_NOT_FOUND`.
 pub(crate) fn table_not_found(parts: &[String]) -> SparkError {
-    SparkError::analysis("TABLE_OR_VIEW_NOT_FOUND", &[("relationName", &quoted_name(parts))])
+    SparkError::analysis(
+        "TABLE_OR_VIEW_NOT_FOUND",
+        &[("relationName", &quoted_name(parts))],
+    )
 }

@@ -22,7 +22,9 @@ impl Planner<'_> {
         if !(low <= high) {
             return Err(SparkError::plain(
                 Exception::IllegalArgument,
-                format!("requirement failed: Lower bound ({low}) must be less than or equal to upper bound ({high})"),
+                format!(
+                    "requirement failed: Lower bound ({low}) must be less than or equal to upper bound ({high})"
+                ),
             ));
         }
         if node.with_replacement() {
@@ -41,12 +43,20 @@ impl Planner<'_> {
         );
         let drawn: Expr = draw.expr.clone();
         let column = self.ids.column("draw");
-        let mut columns: Vec<Expr> = rows.plan.schema().columns().into_iter().map(Expr::Column).collect();
+        let mut columns: Vec<Expr> = rows
+            .plan
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
         columns.push(drawn.alias(column.name()));
         let plan = super::project::projection_of(columns, rows.plan.clone())?;
         let value = Expr::Column(column);
         let condition = value.clone().gt_eq(lit(low)).and(value.lt(lit(high)));
-        let plan = datafusion::logical_expr::LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
+        let plan = datafusion::logical_expr::LogicalPlanBuilder::from(plan)
+            .filter(condition)?
+            .build()?;
         Ok(rows.with_plan(plan))
     }
 }

@@ -25,7 +25,8 @@ use crate::{
 
 impl Planner<'_> {
     pub(super) fn set_operation(&self, node: &SetOperation) -> Result<Resolved> {
-        let (Some(left), Some(right)) = (node.left_input.as_deref(), node.right_input.as_deref()) else {
+        let (Some(left), Some(right)) = (node.left_input.as_deref(), node.right_input.as_deref())
+        else {
             return Err(SparkError::analysis(
                 "CONNECT_INVALID_PLAN.SET_OPERATION_MUST_HAVE_TWO_INPUTS",
                 &[],
@@ -37,7 +38,9 @@ impl Planner<'_> {
             SetOpType::Union => ("UNION", !all),
             SetOpType::Intersect => ("INTERSECT", !all),
             SetOpType::Except => ("EXCEPT", !all),
-            SetOpType::Unspecified => return Err(SparkError::unsupported("an unspecified set operation")),
+            SetOpType::Unspecified => {
+                return Err(SparkError::unsupported("an unspecified set operation"));
+            }
         };
         if node.by_name() && operator != "UNION" {
             let class = format!("CONNECT_INVALID_PLAN.{operator}_DOES_NOT_SUPPORT_UNION_BY_NAME");
@@ -48,7 +51,15 @@ impl Planner<'_> {
         } else {
             self.by_position(&left, &right, operator)?
         };
-        self.combine(left, right, left_values, right_values, names, node.set_op_type(), distinct)
+        self.combine(
+            left,
+            right,
+            left_values,
+            right_values,
+            names,
+            node.set_op_type(),
+            distinct,
+        )
     }
 
     #[allow(clippy::type_complexity, reason = "three lists that live for one call")]
@@ -70,7 +81,11 @@ impl Planner<'_> {
             ));
         }
         let values = |r: &Resolved| r.output.iter().map(Attribute::reference).collect();
-        Ok((values(left), values(right), left.output.iter().map(|a| a.name.clone()).collect()))
+        Ok((
+            values(left),
+            values(right),
+            left.output.iter().map(|a| a.name.clone()).collect(),
+        ))
     }
 
     #[allow(clippy::type_complexity, reason = "three lists that live for one call")]
@@ -82,7 +97,12 @@ impl Planner<'_> {
     ) -> Result<(Vec<TypedExpr>, Vec<TypedExpr>, Vec<String>)> {
         for side in [left, right] {
             for (i, a) in side.output.iter().enumerate() {
-                if side.output.iter().skip(i + 1).any(|b| self.names.same(&a.name, &b.name)) {
+                if side
+                    .output
+                    .iter()
+                    .skip(i + 1)
+                    .any(|b| self.names.same(&a.name, &b.name))
+                {
                     return Err(SparkError::analysis(
                         "COLUMN_ALREADY_EXISTS",
                         &[("columnName", &quoted_id(&a.name.to_lowercase()))],
@@ -91,7 +111,10 @@ impl Planner<'_> {
             }
         }
         let find = |side: &Resolved, name: &str| {
-            side.output.iter().find(|a| self.names.same(&a.name, name)).map(Attribute::reference)
+            side.output
+                .iter()
+                .find(|a| self.names.same(&a.name, name))
+                .map(Attribute::reference)
         };
         let null = |t: &arrow::datatypes::DataType, name: &str| -> Result<TypedExpr> {
             Ok(TypedExpr::literal(crate::literal::null_of(t)?, name))
@@ -146,7 +169,12 @@ impl Planner<'_> {
     ) -> Result<Resolved> {
         let context = &self.context.eval;
         let (mut l, mut r, mut output) = (vec![], vec![], vec![]);
-        for (index, ((x, y), name)) in left_values.into_iter().zip(right_values).zip(names).enumerate() {
+        for (index, ((x, y), name)) in left_values
+            .into_iter()
+            .zip(right_values)
+            .zip(names)
+            .enumerate()
+        {
             let common = coercion::wider(&x.data_type, &y.data_type, context.ansi)
                 .ok_or_else(|| incompatible(kind, index, &x, &y))?;
             // Spark takes the first side's word for a union: an event time stays one.
@@ -164,7 +192,14 @@ impl Planner<'_> {
             let column = self.ids.column(&name);
             l.push(super::project::aliased_expr(x.expr, &column, &metadata));
             r.push(super::project::aliased_expr(y.expr, &column, &metadata));
-            output.push(Attribute { name, column, data_type: common, nullable, metadata, qualifier: vec![] });
+            output.push(Attribute {
+                name,
+                column,
+                data_type: common,
+                nullable,
+                metadata,
+                qualifier: vec![],
+            });
         }
         let (l, r) = (
             super::project::projection_of(l, left.plan.clone())?,
@@ -172,15 +207,26 @@ impl Planner<'_> {
         );
         let plan = match (kind, distinct) {
             (SetOpType::Union, _) => {
-                let union = LogicalPlan::Union(Union::try_new_with_loose_types(vec![Arc::new(l), Arc::new(r)])?);
-                if distinct { LogicalPlanBuilder::from(union).distinct()?.build()? } else { union }
+                let union = LogicalPlan::Union(Union::try_new_with_loose_types(vec![
+                    Arc::new(l),
+                    Arc::new(r),
+                ])?);
+                if distinct {
+                    LogicalPlanBuilder::from(union).distinct()?.build()?
+                } else {
+                    union
+                }
             }
             (SetOpType::Intersect, true) => LogicalPlanBuilder::intersect(l, r, false)?,
             (SetOpType::Except, true) => LogicalPlanBuilder::except(l, r, false)?,
             (_, _) => self.counted(l, r, kind, &output)?,
         };
         // A union hides the nodes below it from references through DataFrames.
-        let lineage = Arc::new(Lineage { plan_id: None, output: output.clone(), inputs: vec![] });
+        let lineage = Arc::new(Lineage {
+            plan_id: None,
+            output: output.clone(),
+            inputs: vec![],
+        });
         Ok(Resolved {
             plan,
             output,
@@ -199,10 +245,15 @@ impl Planner<'_> {
         kind: SetOpType,
         output: &[Attribute],
     ) -> Result<LogicalPlan> {
-        let columns: Vec<Expr> = output.iter().map(|a| Expr::Column(a.column.clone())).collect();
+        let columns: Vec<Expr> = output
+            .iter()
+            .map(|a| Expr::Column(a.column.clone()))
+            .collect();
         let number = |plan: LogicalPlan, name: &str| -> Result<LogicalPlan> {
             let row_number = Expr::WindowFunction(Box::new(WindowFunction {
-                fun: WindowFunctionDefinition::WindowUDF(datafusion::functions_window::row_number::row_number_udwf()),
+                fun: WindowFunctionDefinition::WindowUDF(
+                    datafusion::functions_window::row_number::row_number_udwf(),
+                ),
                 params: WindowFunctionParams {
                     args: vec![],
                     partition_by: columns.clone(),
@@ -213,12 +264,17 @@ impl Planner<'_> {
                     distinct: false,
                 },
             }));
-            Ok(LogicalPlanBuilder::from(plan).window([row_number.alias(name)])?.build()?)
+            Ok(LogicalPlanBuilder::from(plan)
+                .window([row_number.alias(name)])?
+                .build()?)
         };
         let left = number(left, "occurrence#")?;
         // The right side needs other names, or the condition could not tell the sides apart.
         let mut renamed: Vec<Expr> = vec![];
-        let mut pairs: (Vec<datafusion::common::Column>, Vec<datafusion::common::Column>) = (vec![], vec![]);
+        let mut pairs: (
+            Vec<datafusion::common::Column>,
+            Vec<datafusion::common::Column>,
+        ) = (vec![], vec![]);
         for attribute in output {
             let other = self.ids.column(&attribute.name);
             renamed.push(Expr::Column(attribute.column.clone()).alias(other.name()));
@@ -227,12 +283,21 @@ impl Planner<'_> {
         }
         let numbered = number(right, "occurrence#")?;
         renamed.push(
-            Expr::Column(datafusion::common::Column::new_unqualified("occurrence#")).alias("other_occurrence#"),
+            Expr::Column(datafusion::common::Column::new_unqualified("occurrence#"))
+                .alias("other_occurrence#"),
         );
-        pairs.0.push(datafusion::common::Column::new_unqualified("occurrence#"));
-        pairs.1.push(datafusion::common::Column::new_unqualified("other_occurrence#"));
+        pairs
+            .0
+            .push(datafusion::common::Column::new_unqualified("occurrence#"));
+        pairs.1.push(datafusion::common::Column::new_unqualified(
+            "other_occurrence#",
+        ));
         let right = super::project::projection_of(renamed, numbered)?;
-        let join = if kind == SetOpType::Intersect { JoinType::LeftSemi } else { JoinType::LeftAnti };
+        let join = if kind == SetOpType::Intersect {
+            JoinType::LeftSemi
+        } else {
+            JoinType::LeftAnti
+        };
         Ok(LogicalPlanBuilder::from(left)
             .join_detailed(right, join, pairs, None, NullEquality::NullEqualsNull)?
             .project(columns)?

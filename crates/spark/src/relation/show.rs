@@ -30,7 +30,9 @@ impl Planner<'_> {
             vertical: node.vertical,
             zone: self.context.eval.zone()?,
         };
-        let mut text = table.format(&schema, &batches).map_err(SparkError::internal)?;
+        let mut text = table
+            .format(&schema, &batches)
+            .map_err(SparkError::internal)?;
         text_row(self, "show_string", text)
     }
 
@@ -47,30 +49,58 @@ impl Planner<'_> {
         if rows.is_streaming {
             return Err(streaming_action());
         }
-        let columns = rows.output.iter().map(|a| datafusion::logical_expr::Expr::Column(a.column.clone()));
+        let columns = rows
+            .output
+            .iter()
+            .map(|a| datafusion::logical_expr::Expr::Column(a.column.clone()));
         let plan = LogicalPlanBuilder::from(rows.plan.clone())
             .limit(0, Some(wanted.saturating_add(1)))?
             .build()?;
         let plan = super::project::projection_of(columns.collect(), plan)?;
         let head = rows.with_plan(plan);
         let batches = self.catalog.collect(&head)?;
-        let fields: Vec<Field> =
-            rows.output.iter().map(|a| a.field().as_ref().clone().with_nullable(true)).collect();
+        let fields: Vec<Field> = rows
+            .output
+            .iter()
+            .map(|a| a.field().as_ref().clone().with_nullable(true))
+            .collect();
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let batches = batches
             .into_iter()
             .map(|b| {
                 let options = RecordBatchOptions::new().with_row_count(Some(b.num_rows()));
-                RecordBatch::try_new_with_options(Arc::clone(&schema), b.columns().to_vec(), &options)
+                RecordBatch::try_new_with_options(
+                    Arc::clone(&schema),
+                    b.columns().to_vec(),
+                    &options,
+                )
             })
             .collect::<std::result::Result<Vec<_>, _>>()?;
         Ok((schema, batches))
     }
 
-    fn html(&self, schema: &SchemaRef, batches: &[RecordBatch], wanted: usize, truncate: i32) -> Result<String> {
-        let escape = |t: &str| t.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
-        let head: Vec<String> = schema.fields().iter().map(|f| format!("<th>{}</th>", escape(f.name()))).collect();
-        let mut lines = vec!["<table border='1'>".to_string(), format!("<tr>{}</tr>", head.concat())];
+    fn html(
+        &self,
+        schema: &SchemaRef,
+        batches: &[RecordBatch],
+        wanted: usize,
+        truncate: i32,
+    ) -> Result<String> {
+        let escape = |t: &str| {
+            t.replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .replace('"', "&quot;")
+        };
+        let head: Vec<String> = schema
+            .fields()
+            .iter()
+            .map(|f| format!("<th>{}</th>", escape(f.name())))
+            .collect();
+        let mut lines = vec![
+            "<table border='1'>".to_string(),
+            format!("<tr>{}</tr>", head.concat()),
+        ];
         let mut total = 0;
         for batch in batches {
             let cells = batch
@@ -85,7 +115,11 @@ impl Planner<'_> {
                 }
                 let mut line = String::from("<tr>");
                 for column in &cells {
-                    let value = if arrow::array::Array::is_null(column, row) { "NULL" } else { column.value(row) };
+                    let value = if arrow::array::Array::is_null(column, row) {
+                        "NULL"
+                    } else {
+                        column.value(row)
+                    };
                     line.push_str(&format!("<td>{}</td>", escape(&cut(value, truncate))));
                 }
                 line.push_str("</tr>");

@@ -21,7 +21,8 @@ impl Planner<'_> {
         let mut values: Vec<TypedExpr> = vec![];
         {
             let below = rows.below.clone();
-            let scope = Expressions::new(self, vec![&rows]).with_below(below.as_ref().map(|b| &b.input));
+            let scope =
+                Expressions::new(self, vec![&rows]).with_below(below.as_ref().map(|b| &b.input));
             for order in &node.order {
                 if let Some(all) = self.order_by_all(&rows, order)? {
                     for (sort, value) in all {
@@ -30,8 +31,10 @@ impl Planner<'_> {
                     }
                     continue;
                 }
-                let expression =
-                    Expression { common: None, expr_type: Some(ExprType::SortOrder(Box::new(order.clone()))) };
+                let expression = Expression {
+                    common: None,
+                    expr_type: Some(ExprType::SortOrder(Box::new(order.clone()))),
+                };
                 let (mut sort, name) = scope.named_sort(&expression)?;
                 let child = order.child.as_deref();
                 if let Some(column) = child.and_then(|c| ordinal_of(c)) {
@@ -41,7 +44,10 @@ impl Planner<'_> {
                         .ok_or_else(|| {
                             SparkError::analysis(
                                 "ORDER_BY_POS_OUT_OF_RANGE",
-                                &[("index", &column.to_string()), ("size", &rows.output.len().to_string())],
+                                &[
+                                    ("index", &column.to_string()),
+                                    ("size", &rows.output.len().to_string()),
+                                ],
                             )
                         })?;
                     sort.expr = Expr::Column(attribute.column.clone());
@@ -63,7 +69,9 @@ impl Planner<'_> {
         for (sort, value) in sorts.iter_mut().zip(values) {
             sort.expr = value.expr;
         }
-        let plan = LogicalPlanBuilder::from(rows.plan.clone()).sort(sorts)?.build()?;
+        let plan = LogicalPlanBuilder::from(rows.plan.clone())
+            .sort(sorts)?
+            .build()?;
         Ok(rows.with_plan(plan))
     }
 
@@ -96,7 +104,14 @@ impl Planner<'_> {
             .iter()
             .map(|a| {
                 let value = a.reference();
-                (datafusion::logical_expr::expr::Sort::new(value.expr.clone(), ascending, nulls_first), value)
+                (
+                    datafusion::logical_expr::expr::Sort::new(
+                        value.expr.clone(),
+                        ascending,
+                        nulls_first,
+                    ),
+                    value,
+                )
             })
             .collect();
         Ok(Some(all))
@@ -115,9 +130,16 @@ impl Planner<'_> {
         Ok(rows.with_plan(plan))
     }
 
-    pub(super) fn repartition_by_expression(&self, node: &RepartitionByExpression) -> Result<Resolved> {
+    pub(super) fn repartition_by_expression(
+        &self,
+        node: &RepartitionByExpression,
+    ) -> Result<Resolved> {
         let rows = self.relation(input(&node.input, "RepartitionByExpression")?)?;
-        let default = self.context.conf.integer("spark.sql.shuffle.partitions").unwrap_or(200);
+        let default = self
+            .context
+            .conf
+            .integer("spark.sql.shuffle.partitions")
+            .unwrap_or(200);
         let count = partitions(node.num_partitions.unwrap_or(default as i32))?;
         let scope = Expressions::new(self, vec![&rows]);
         let keys = node
@@ -130,7 +152,9 @@ impl Planner<'_> {
         } else {
             Partitioning::Hash(keys, count)
         };
-        let plan = LogicalPlanBuilder::from(rows.plan.clone()).repartition(scheme)?.build()?;
+        let plan = LogicalPlanBuilder::from(rows.plan.clone())
+            .repartition(scheme)?
+            .build()?;
         Ok(rows.with_plan(plan))
     }
 }

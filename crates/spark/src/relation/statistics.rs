@@ -1,8 +1,12 @@
 //! `describe`, `summary`, `crosstab`, `cov` and `corr`.
 use spark_connect_proto::{
-    Aggregate, Expression, Project, Relation, StatCorr, StatCov, StatCrosstab, StatDescribe, StatSummary,
+    Aggregate, Expression, Project, Relation, StatCorr, StatCov, StatCrosstab, StatDescribe,
+    StatSummary,
     aggregate::{GroupType, Pivot},
-    expression::{Alias, Cast, ExprType, Literal, UnresolvedAttribute, UnresolvedFunction, cast, literal::LiteralType},
+    expression::{
+        Alias, Cast, ExprType, Literal, UnresolvedAttribute, UnresolvedFunction, cast,
+        literal::LiteralType,
+    },
     relation::RelType,
 };
 
@@ -15,7 +19,10 @@ use crate::{
 };
 
 fn expression(kind: ExprType) -> Expression {
-    Expression { common: None, expr_type: Some(kind) }
+    Expression {
+        common: None,
+        expr_type: Some(kind),
+    }
 }
 
 fn column(name: &str) -> Expression {
@@ -43,7 +50,10 @@ fn string(text: &str) -> Expression {
 }
 
 fn double(value: f64) -> Expression {
-    expression(ExprType::Literal(Literal { data_type: None, literal_type: Some(LiteralType::Double(value)) }))
+    expression(ExprType::Literal(Literal {
+        data_type: None,
+        literal_type: Some(LiteralType::Double(value)),
+    }))
 }
 
 fn as_string(inner: Expression) -> Expression {
@@ -72,7 +82,10 @@ fn named(inner: Expression, name: &str) -> Expression {
 }
 
 fn relation(kind: RelType) -> Relation {
-    Relation { common: None, rel_type: Some(kind) }
+    Relation {
+        common: None,
+        rel_type: Some(kind),
+    }
 }
 
 impl Planner<'_> {
@@ -83,14 +96,24 @@ impl Planner<'_> {
     }
 
     pub(super) fn summary(&self, node: &StatSummary) -> Result<Resolved> {
-        let default = ["count", "mean", "stddev", "min", "25%", "50%", "75%", "max"].map(str::to_string);
-        let statistics = if node.statistics.is_empty() { &default[..] } else { &node.statistics[..] };
+        let default =
+            ["count", "mean", "stddev", "min", "25%", "50%", "75%", "max"].map(str::to_string);
+        let statistics = if node.statistics.is_empty() {
+            &default[..]
+        } else {
+            &node.statistics[..]
+        };
         let child = input(&node.input, "StatSummary")?;
         self.statistics_table(child, &[], statistics)
     }
 
     /// A row for each statistic, a text column for each column.
-    fn statistics_table(&self, child: &Relation, wanted: &[String], statistics: &[String]) -> Result<Resolved> {
+    fn statistics_table(
+        &self,
+        child: &Relation,
+        wanted: &[String],
+        statistics: &[String],
+    ) -> Result<Resolved> {
         let rows = self.relation(child)?;
         if rows.is_streaming {
             return Err(super::filter::streaming_action());
@@ -104,14 +127,20 @@ impl Planner<'_> {
             .collect();
         for name in wanted {
             if !rows.output.iter().any(|a| self.names.same(&a.name, name)) {
-                return Err(crate::scope::unresolved_column(std::slice::from_ref(name), rows.output.iter()));
+                return Err(crate::scope::unresolved_column(
+                    std::slice::from_ref(name),
+                    rows.output.iter(),
+                ));
             }
         }
         let mut branches: Option<Relation> = None;
         for statistic in statistics {
             let mut items = vec![named(string(statistic), "summary")];
             for (name, numeric) in &columns {
-                items.push(named(as_string(self.statistic(statistic, name, *numeric)?), name));
+                items.push(named(
+                    as_string(self.statistic(statistic, name, *numeric)?),
+                    name,
+                ));
             }
             let branch = relation(RelType::Aggregate(Box::new(Aggregate {
                 input: Some(Box::new(child.clone())),
@@ -121,16 +150,20 @@ impl Planner<'_> {
             })));
             branches = Some(match branches {
                 None => branch,
-                Some(before) => relation(RelType::SetOp(Box::new(spark_connect_proto::SetOperation {
-                    left_input: Some(Box::new(before)),
-                    right_input: Some(Box::new(branch)),
-                    set_op_type: spark_connect_proto::set_operation::SetOpType::Union.into(),
-                    is_all: Some(true),
-                    ..Default::default()
-                }))),
+                Some(before) => relation(RelType::SetOp(Box::new(
+                    spark_connect_proto::SetOperation {
+                        left_input: Some(Box::new(before)),
+                        right_input: Some(Box::new(branch)),
+                        set_op_type: spark_connect_proto::set_operation::SetOpType::Union.into(),
+                        is_all: Some(true),
+                        ..Default::default()
+                    },
+                ))),
             });
         }
-        let Some(table) = branches else { return Err(SparkError::internal("a summary of nothing")) };
+        let Some(table) = branches else {
+            return Err(SparkError::internal("a summary of nothing"));
+        };
         self.relation(&table)
     }
 
@@ -139,7 +172,9 @@ impl Planner<'_> {
             expression(ExprType::Literal(Literal {
                 data_type: None,
                 literal_type: Some(LiteralType::Null(spark_connect_proto::DataType {
-                    kind: Some(spark_connect_proto::data_type::Kind::String(Default::default())),
+                    kind: Some(spark_connect_proto::data_type::Kind::String(
+                        Default::default(),
+                    )),
                 })),
             }))
         };
@@ -157,9 +192,15 @@ impl Planner<'_> {
             "mean" => call("avg", vec![column(name)]),
             "stddev" if !numeric => call("stddev", vec![as_double(column(name))]),
             "stddev" => call("stddev", vec![column(name)]),
-            other => match other.strip_suffix('%').and_then(|n| n.trim().parse::<f64>().ok()) {
+            other => match other
+                .strip_suffix('%')
+                .and_then(|n| n.trim().parse::<f64>().ok())
+            {
                 Some(_) if !numeric => null(),
-                Some(percent) => call("percentile_approx", vec![column(name), double(percent / 100.0)]),
+                Some(percent) => call(
+                    "percentile_approx",
+                    vec![column(name), double(percent / 100.0)],
+                ),
                 None => {
                     return Err(SparkError::plain(
                         crate::error::Exception::IllegalArgument,
@@ -176,33 +217,52 @@ impl Planner<'_> {
         let text = |name: &str| call("coalesce", vec![as_string(column(name)), string("null")]);
         let projected = relation(RelType::Project(Box::new(Project {
             input: Some(Box::new(child.clone())),
-            expressions: vec![named(text(&node.col1), &label), named(text(&node.col2), "pivot#")],
+            expressions: vec![
+                named(text(&node.col1), &label),
+                named(text(&node.col2), "pivot#"),
+            ],
         })));
         let table = relation(RelType::Aggregate(Box::new(Aggregate {
             input: Some(Box::new(projected)),
             group_type: GroupType::Pivot.into(),
             grouping_expressions: vec![column(&label)],
             aggregate_expressions: vec![call("count", vec![string("1")])],
-            pivot: Some(Pivot { col: Some(column("pivot#")), values: vec![] }),
+            pivot: Some(Pivot {
+                col: Some(column("pivot#")),
+                values: vec![],
+            }),
             ..Default::default()
         })));
-        self.relation(&relation(RelType::FillNa(Box::new(spark_connect_proto::NaFill {
-            input: Some(Box::new(table)),
-            cols: vec![],
-            values: vec![Literal { data_type: None, literal_type: Some(LiteralType::Long(0)) }],
-        }))))
+        self.relation(&relation(RelType::FillNa(Box::new(
+            spark_connect_proto::NaFill {
+                input: Some(Box::new(table)),
+                cols: vec![],
+                values: vec![Literal {
+                    data_type: None,
+                    literal_type: Some(LiteralType::Long(0)),
+                }],
+            },
+        ))))
     }
 
     pub(super) fn covariance(&self, node: &StatCov) -> Result<Resolved> {
-        let item = named(call("covar_samp", vec![column(&node.col1), column(&node.col2)]), "cov");
+        let item = named(
+            call("covar_samp", vec![column(&node.col1), column(&node.col2)]),
+            "cov",
+        );
         self.one_number(input(&node.input, "StatCov")?, item)
     }
 
     pub(super) fn correlation(&self, node: &StatCorr) -> Result<Resolved> {
         if node.method.as_deref().is_some_and(|m| m != "pearson") {
-            return Err(SparkError::unsupported("a correlation other than Pearson's"));
+            return Err(SparkError::unsupported(
+                "a correlation other than Pearson's",
+            ));
         }
-        let item = named(call("corr", vec![column(&node.col1), column(&node.col2)]), "corr");
+        let item = named(
+            call("corr", vec![column(&node.col1), column(&node.col2)]),
+            "corr",
+        );
         self.one_number(input(&node.input, "StatCorr")?, item)
     }
 

@@ -47,17 +47,33 @@ impl Planner<'_> {
             return Err(SparkError::analysis("UNPIVOT_REQUIRES_VALUE_COLUMNS", &[]));
         }
         let context = &self.context.eval;
-        let common = coercion::wider_of(values.iter().map(|(_, v)| &v.data_type), context.ansi).ok_or_else(|| {
-            let types: Vec<String> =
-                values.iter().map(|(n, v)| format!("{} ({})", quoted(sql_name(&v.data_type)), crate::error::quoted_id(n))).collect();
-            SparkError::analysis("UNPIVOT_VALUE_DATA_TYPE_MISMATCH", &[("types", &types.join(", "))])
-        })?;
+        let common = coercion::wider_of(values.iter().map(|(_, v)| &v.data_type), context.ansi)
+            .ok_or_else(|| {
+                let types: Vec<String> = values
+                    .iter()
+                    .map(|(n, v)| {
+                        format!(
+                            "{} ({})",
+                            quoted(sql_name(&v.data_type)),
+                            crate::error::quoted_id(n)
+                        )
+                    })
+                    .collect();
+                SparkError::analysis(
+                    "UNPIVOT_VALUE_DATA_TYPE_MISMATCH",
+                    &[("types", &types.join(", "))],
+                )
+            })?;
         let nullable = values.iter().any(|(_, v)| v.nullable);
         let mut output: Vec<Attribute> = ids
             .iter()
             .map(|(name, value)| self.fresh(name, value.data_type.clone(), value.nullable))
             .collect();
-        output.push(self.fresh(&node.variable_column_name, arrow::datatypes::DataType::Utf8, false));
+        output.push(self.fresh(
+            &node.variable_column_name,
+            arrow::datatypes::DataType::Utf8,
+            false,
+        ));
         output.push(self.fresh(&node.value_column_name, common.clone(), nullable));
         let mut branches = vec![];
         for (name, value) in values {
@@ -70,7 +86,10 @@ impl Planner<'_> {
                 .zip(&output)
                 .map(|(e, a)| aliased_expr(e, &a.column, &a.metadata))
                 .collect();
-            branches.push(Arc::new(super::project::projection_of(columns, rows.plan.clone())?));
+            branches.push(Arc::new(super::project::projection_of(
+                columns,
+                rows.plan.clone(),
+            )?));
         }
         let plan = match <[Arc<LogicalPlan>; 1]>::try_from(branches) {
             Ok([only]) => only.as_ref().clone(),
@@ -80,7 +99,12 @@ impl Planner<'_> {
     }
 
     /// A new column.
-    pub(crate) fn fresh(&self, name: &str, data_type: arrow::datatypes::DataType, nullable: bool) -> Attribute {
+    pub(crate) fn fresh(
+        &self,
+        name: &str,
+        data_type: arrow::datatypes::DataType,
+        nullable: bool,
+    ) -> Attribute {
         Attribute {
             name: name.to_string(),
             column: self.ids.column(name),

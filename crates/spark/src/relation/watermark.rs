@@ -32,13 +32,18 @@ impl Planner<'_> {
         if !is_timestamp(&value.data_type) && !window {
             return Err(SparkError::analysis(
                 "EVENT_TIME_IS_NOT_ON_TIMESTAMP_TYPE",
-                &[("eventName", &quoted_id(&value.name)), ("eventType", &quoted(sql_name(&value.data_type)))],
+                &[
+                    ("eventName", &quoted_id(&value.name)),
+                    ("eventType", &quoted(sql_name(&value.data_type))),
+                ],
             ));
         }
         let mut output = rows.output.clone();
         for attribute in &mut output {
             if attribute.column == column {
-                attribute.metadata.insert(WATERMARK_DELAY_KEY.to_string(), delay_ms.to_string());
+                attribute
+                    .metadata
+                    .insert(WATERMARK_DELAY_KEY.to_string(), delay_ms.to_string());
             }
         }
         // A batch has no late rows: nothing is left of the watermark but the column's mark, and Spark drops even that.
@@ -46,7 +51,9 @@ impl Planner<'_> {
             return Ok(rows);
         }
         let tagged = WatermarkNode::try_new(rows.plan.clone(), column, delay_ms)?;
-        let plan = LogicalPlan::Extension(Extension { node: Arc::new(tagged) });
+        let plan = LogicalPlan::Extension(Extension {
+            node: Arc::new(tagged),
+        });
         let hidden = rows.hidden.clone();
         let mut watermarked = rows.derive(plan, output);
         watermarked.hidden = hidden;
@@ -64,20 +71,27 @@ impl Planner<'_> {
         }
         let name = &node.name;
         drop(rows);
-        Err(SparkError::unsupported(format!("observe(): the metrics {name} would not be collected")))
+        Err(SparkError::unsupported(format!(
+            "observe(): the metrics {name} would not be collected"
+        )))
     }
 
     /// `spark.read.json(df of text)`.
     pub(super) fn parse(&self, node: &Parse) -> Result<Resolved> {
         let _ = self.relation(input(&node.input, "Parse")?)?;
-        Err(SparkError::unsupported("reading records from a DataFrame of text; use from_json or from_csv"))
+        Err(SparkError::unsupported(
+            "reading records from a DataFrame of text; use from_json or from_csv",
+        ))
     }
 }
 
 /// A delay threshold such as `10 minutes`, in milliseconds.
 fn delay_ms(text: &str) -> Result<i64> {
     let parsed = CalendarInterval::parse(text).ok_or_else(|| {
-        SparkError::analysis("CANNOT_PARSE_INTERVAL", &[("intervalString", &format!("'{text}'"))])
+        SparkError::analysis(
+            "CANNOT_PARSE_INTERVAL",
+            &[("intervalString", &format!("'{text}'"))],
+        )
     })?;
     if parsed.is_negative() {
         return Err(SparkError::plain(
@@ -85,14 +99,20 @@ fn delay_ms(text: &str) -> Result<i64> {
             format!("requirement failed: delay threshold ({text}) should not be negative."),
         ));
     }
-    parsed
-        .millis_31_day_months()
-        .ok_or_else(|| SparkError::analysis("CANNOT_PARSE_INTERVAL", &[("intervalString", &format!("'{text}'"))]))
+    parsed.millis_31_day_months().ok_or_else(|| {
+        SparkError::analysis(
+            "CANNOT_PARSE_INTERVAL",
+            &[("intervalString", &format!("'{text}'"))],
+        )
+    })
 }
 
 /// `dropDuplicatesWithinWatermark` over a stream.
 pub(super) fn within_watermark(rows: &Resolved, keys: &[Attribute]) -> Result<LogicalPlan> {
-    let marked = rows.output.iter().any(|a| a.metadata.contains_key(WATERMARK_DELAY_KEY));
+    let marked = rows
+        .output
+        .iter()
+        .any(|a| a.metadata.contains_key(WATERMARK_DELAY_KEY));
     if !marked {
         return Err(SparkError::streaming_unsupported(
             "dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark",

@@ -35,16 +35,24 @@ use crate::{
 
 impl Planner<'_> {
     /// The relation with the columns of these windows, hidden.
-    pub(crate) fn with_windows(&self, input: Resolved, windows: Vec<TimeWindow>) -> Result<Resolved> {
+    pub(crate) fn with_windows(
+        &self,
+        input: Resolved,
+        windows: Vec<TimeWindow>,
+    ) -> Result<Resolved> {
         let mut windows = windows.into_iter();
-        let Some(window) = windows.next() else { return Ok(input) };
+        let Some(window) = windows.next() else {
+            return Ok(input);
+        };
         if windows.next().is_some() {
             return Err(SparkError::analysis("_LEGACY_ERROR_TEMP_1039", &[]));
         }
         let plan = match &window.kind {
-            TimeWindowKind::Fixed { duration, slide, start } => {
-                self.fixed(input.plan.clone(), &window, *duration, *slide, *start)?
-            }
+            TimeWindowKind::Fixed {
+                duration,
+                slide,
+                start,
+            } => self.fixed(input.plan.clone(), &window, *duration, *slide, *start)?,
             TimeWindowKind::Session { gap } => self.session(&input, &window, gap)?,
         };
         let mut with_window = input;
@@ -67,7 +75,11 @@ impl Planner<'_> {
         if window.time.nullable {
             plan = plan.filter(window.time.expr.clone().is_not_null())?;
         }
-        let grid = Grid { duration, slide, start };
+        let grid = Grid {
+            duration,
+            slide,
+            start,
+        };
         if slide == duration {
             let first = self.grid_call("window_start", Step::Start, grid, window.time.clone())?;
             return self.bounds(plan.build()?, window, first, grid);
@@ -75,10 +87,18 @@ impl Planner<'_> {
         let starts = self.grid_call("window_starts", Step::Starts, grid, window.time.clone())?;
         let column = self.ids.column("window_start");
         let input = plan.build()?;
-        let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+        let mut columns: Vec<Expr> = input
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
         columns.push(starts.expr.alias(column.name()));
         let expanded = LogicalPlanBuilder::from(projection_of(columns, input)?)
-            .unnest_columns_with_options(vec![column.clone()], UnnestOptions::new().with_preserve_nulls(false))?
+            .unnest_columns_with_options(
+                vec![column.clone()],
+                UnnestOptions::new().with_preserve_nulls(false),
+            )?
             .build()?;
         let data_type = window.time.data_type.clone();
         let first = TypedExpr::new(Expr::Column(column), data_type, false, "start");
@@ -86,15 +106,37 @@ impl Planner<'_> {
     }
 
     /// Adds the window's struct to the plan.
-    fn bounds(&self, plan: LogicalPlan, window: &TimeWindow, first: TypedExpr, grid: Grid) -> Result<LogicalPlan> {
+    fn bounds(
+        &self,
+        plan: LogicalPlan,
+        window: &TimeWindow,
+        first: TypedExpr,
+        grid: Grid,
+    ) -> Result<LogicalPlan> {
         let last = self.grid_call("window_end", Step::End, grid, first.clone())?;
-        let whole = crate::functions::named_struct(vec![("start".into(), first), ("end".into(), last)]);
-        let mut columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
-        columns.push(aliased_expr(whole.expr, &window.attribute.column, &window.attribute.metadata));
+        let whole =
+            crate::functions::named_struct(vec![("start".into(), first), ("end".into(), last)]);
+        let mut columns: Vec<Expr> = plan
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
+        columns.push(aliased_expr(
+            whole.expr,
+            &window.attribute.column,
+            &window.attribute.metadata,
+        ));
         projection_of(columns, plan)
     }
 
-    fn grid_call(&self, name: &'static str, step: Step, grid: Grid, time: TypedExpr) -> Result<TypedExpr> {
+    fn grid_call(
+        &self,
+        name: &'static str,
+        step: Step,
+        grid: Grid,
+        time: TypedExpr,
+    ) -> Result<TypedExpr> {
         let data_type = match step {
             Step::Starts => DataType::List(list_item(time.data_type.clone(), false)),
             _ => time.data_type.clone(),
@@ -105,16 +147,41 @@ impl Planner<'_> {
         Ok(call.kernel_with(name, kernel, data_type, nullable, Volatility::Immutable))
     }
 
-    fn session(&self, input: &Resolved, window: &TimeWindow, gap: &TypedExpr) -> Result<LogicalPlan> {
+    fn session(
+        &self,
+        input: &Resolved,
+        window: &TimeWindow,
+        gap: &TypedExpr,
+    ) -> Result<LogicalPlan> {
         // The first session of a row is [time, time + gap); merging is the aggregation's business.
-        let call = Call::new("session_end", vec![window.time.clone(), gap.clone()], &self.context);
+        let call = Call::new(
+            "session_end",
+            vec![window.time.clone(), gap.clone()],
+            &self.context,
+        );
         let end = crate::functions::add_calendar_interval(&call)?;
         let first = window.time.clone();
-        let open = first.expr.clone().is_not_null().and(end.expr.clone().gt(first.expr.clone()));
-        let plan = LogicalPlanBuilder::from(input.plan.clone()).filter(open)?.build()?;
-        let whole = crate::functions::named_struct(vec![("start".into(), first), ("end".into(), end)]);
-        let mut columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
-        columns.push(aliased_expr(whole.expr, &window.attribute.column, &window.attribute.metadata));
+        let open = first
+            .expr
+            .clone()
+            .is_not_null()
+            .and(end.expr.clone().gt(first.expr.clone()));
+        let plan = LogicalPlanBuilder::from(input.plan.clone())
+            .filter(open)?
+            .build()?;
+        let whole =
+            crate::functions::named_struct(vec![("start".into(), first), ("end".into(), end)]);
+        let mut columns: Vec<Expr> = plan
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
+        columns.push(aliased_expr(
+            whole.expr,
+            &window.attribute.column,
+            &window.attribute.metadata,
+        ));
         projection_of(columns, plan)
     }
 }
@@ -164,8 +231,9 @@ impl PreparedKernel for GridKernel {
         let overflow = || arithmetic_overflow("long overflow", "");
         let grid = self.grid;
         let moved = |step: &dyn Fn(i64) -> Option<i64>| -> Result<ArrayRef> {
-            let values: PrimitiveArray<TimestampMicrosecondType> =
-                times.try_unary(|t| step(t).ok_or_else(|| datafusion::error::DataFusionError::from(overflow())))?;
+            let values: PrimitiveArray<TimestampMicrosecondType> = times.try_unary(|t| {
+                step(t).ok_or_else(|| datafusion::error::DataFusionError::from(overflow()))
+            })?;
             relabel(&(Arc::new(values) as ArrayRef), batch.return_type())
         };
         match self.step {
@@ -179,14 +247,20 @@ impl PreparedKernel for GridKernel {
                         for step in 0..grid.overlap() {
                             let start = last.checked_sub(step * grid.slide).ok_or_else(overflow)?;
                             // A start too far back does not reach the time.
-                            if start.checked_add(grid.duration).is_some_and(|end| end > time) {
+                            if start
+                                .checked_add(grid.duration)
+                                .is_some_and(|end| end > time)
+                            {
                                 starts.values().append_value(start);
                             }
                         }
                     }
                     starts.append(true);
                 }
-                relabel(&(Arc::new(starts.finish()) as ArrayRef), batch.return_type())
+                relabel(
+                    &(Arc::new(starts.finish()) as ArrayRef),
+                    batch.return_type(),
+                )
             }
         }
     }

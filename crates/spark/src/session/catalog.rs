@@ -19,7 +19,9 @@ use millstream_connectors::{
     settings::ConnectorSettings,
 };
 use millstream_engine::source::{SourceDefinition, StreamTable};
-use spark_connect_proto::{Catalog as CatalogRelation, CommonInlineUserDefinedFunction, read::DataSource};
+use spark_connect_proto::{
+    Catalog as CatalogRelation, CommonInlineUserDefinedFunction, read::DataSource,
+};
 use tokio::runtime::Handle;
 
 use super::{Session, command, execute, lock, settings, tables::SavedTable};
@@ -46,7 +48,9 @@ impl SessionCatalog {
     /// A view of this session or of all.
     fn view(&self, name: &[String]) -> Option<Resolved> {
         match name {
-            [view] => lock(&self.session.inner.views).get(&view.to_ascii_lowercase()).cloned(),
+            [view] => lock(&self.session.inner.views)
+                .get(&view.to_ascii_lowercase())
+                .cloned(),
             [database, view] if database.eq_ignore_ascii_case("global_temp") => {
                 self.session.inner.environment.global_view(view)
             }
@@ -63,12 +67,19 @@ impl SessionCatalog {
             settings: request.settings,
             clock: Arc::clone(&self.session.inner.environment.streaming().clock),
         };
-        let table = Handle::current().block_on(FileTable::resolve(&request))?.with_metadata_column();
+        let table = Handle::current()
+            .block_on(FileTable::resolve(&request))?
+            .with_metadata_column();
         let schema = table.schema();
         scan(planner, table.into_plan("files")?, &schema, vec![], false)
     }
 
-    fn read_saved(&self, planner: &Planner<'_>, table: &SavedTable, streaming: bool) -> Result<Resolved> {
+    fn read_saved(
+        &self,
+        planner: &Planner<'_>,
+        table: &SavedTable,
+        streaming: bool,
+    ) -> Result<Resolved> {
         let request = SourceRequest {
             format: table.format.clone(),
             options: Options::from_iter(table.options.clone()),
@@ -93,7 +104,13 @@ impl SessionCatalog {
             Handle::current().block_on(registry::source(request))?
         };
         let schema = definition.schema();
-        scan(planner, StreamTable::new(definition).scan_plan()?, &schema, vec![], true)
+        scan(
+            planner,
+            StreamTable::new(definition).scan_plan()?,
+            &schema,
+            vec![],
+            true,
+        )
     }
 }
 
@@ -119,12 +136,22 @@ fn scan(
             column,
             data_type: field.data_type().clone(),
             nullable: field.is_nullable(),
-            metadata: field.metadata().iter().map(|(key, value)| (key.clone(), value.clone())).collect::<Metadata>(),
+            metadata: field
+                .metadata()
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect::<Metadata>(),
             qualifier: qualifier.clone(),
         };
-        if field.name() == METADATA_COLUMN { hidden.push(attribute) } else { output.push(attribute) }
+        if field.name() == METADATA_COLUMN {
+            hidden.push(attribute)
+        } else {
+            output.push(attribute)
+        }
     }
-    let plan = LogicalPlanBuilder::from(scan).project(projection)?.build()?;
+    let plan = LogicalPlanBuilder::from(scan)
+        .project(projection)?
+        .build()?;
     let mut resolved = Resolved::leaf(plan, output, is_streaming);
     resolved.hidden = hidden;
     Ok(resolved)
@@ -137,9 +164,15 @@ fn fresh(planner: &Planner<'_>, of: &Resolved, qualifier: &[String]) -> Result<R
     for attribute in &of.output {
         let column = planner.ids.column(&attribute.name);
         projection.push(Expr::Column(attribute.column.clone()).alias(column.name.clone()));
-        output.push(Attribute { column, qualifier: qualifier.to_vec(), ..attribute.clone() });
+        output.push(Attribute {
+            column,
+            qualifier: qualifier.to_vec(),
+            ..attribute.clone()
+        });
     }
-    let plan = LogicalPlanBuilder::from(of.plan.clone()).project(projection)?.build()?;
+    let plan = LogicalPlanBuilder::from(of.plan.clone())
+        .project(projection)?
+        .build()?;
     Ok(Resolved::leaf(plan, output, of.is_streaming))
 }
 
@@ -150,11 +183,19 @@ fn qualify(resolved: &mut Resolved, name: &[String]) {
 }
 
 impl Catalog for SessionCatalog {
-    fn table(&self, planner: &Planner<'_>, name: &[String], streaming: bool) -> Result<Option<Resolved>> {
+    fn table(
+        &self,
+        planner: &Planner<'_>,
+        name: &[String],
+        streaming: bool,
+    ) -> Result<Option<Resolved>> {
         if let Some(view) = self.view(name) {
             if streaming && !view.is_streaming {
                 let name = name.join(".");
-                return Err(SparkError::analysis("_LEGACY_ERROR_TEMP_1008", &[("quoted", &name)]));
+                return Err(SparkError::analysis(
+                    "_LEGACY_ERROR_TEMP_1008",
+                    &[("quoted", &name)],
+                ));
             }
             return fresh(planner, &view, name).map(Some);
         }
@@ -162,7 +203,8 @@ impl Catalog for SessionCatalog {
         if let ([_], Some(memory)) = (name, self.session.inner.memory_tables.get(table)) {
             let schema = memory.table_schema();
             let provider: Arc<dyn TableProvider> = memory;
-            let source = LogicalPlanBuilder::scan("memory", provider_as_source(provider), None)?.build()?;
+            let source =
+                LogicalPlanBuilder::scan("memory", provider_as_source(provider), None)?.build()?;
             return scan(planner, source, &schema, name.to_vec(), false).map(Some);
         }
         match self.session.inner.environment.saved_table(table) {
@@ -171,10 +213,17 @@ impl Catalog for SessionCatalog {
         }
     }
 
-    fn read(&self, planner: &Planner<'_>, source: &DataSource, streaming: bool) -> Result<Resolved> {
+    fn read(
+        &self,
+        planner: &Planner<'_>,
+        source: &DataSource,
+        streaming: bool,
+    ) -> Result<Resolved> {
         let conf = &self.session.inner.conf;
         let format = match source.format.as_deref() {
-            None | Some("") => conf.get_option("spark.sql.sources.default").unwrap_or_else(|| "parquet".to_string()),
+            None | Some("") => conf
+                .get_option("spark.sql.sources.default")
+                .unwrap_or_else(|| "parquet".to_string()),
             Some(format) => format.to_string(),
         };
         let user_schema = match source.schema.as_deref() {
@@ -200,7 +249,10 @@ impl Catalog for SessionCatalog {
         }
         registry::check_format(&request.format)?;
         if !registry::is_file_format(&request.format) {
-            return Err(SparkError::unsupported(format!("reading the data source {} in a batch", request.format)));
+            return Err(SparkError::unsupported(format!(
+                "reading the data source {} in a batch",
+                request.format
+            )));
         }
         self.read_files(planner, request)
     }
@@ -228,8 +280,15 @@ impl Catalog for SessionCatalog {
         fresh(planner, &cached, &[])
     }
 
-    fn user_function(&self, udf: &CommonInlineUserDefinedFunction, _: Vec<TypedExpr>) -> Result<TypedExpr> {
-        Err(SparkError::unsupported(format!("the user-defined function {}", udf.function_name)))
+    fn user_function(
+        &self,
+        udf: &CommonInlineUserDefinedFunction,
+        _: Vec<TypedExpr>,
+    ) -> Result<TypedExpr> {
+        Err(SparkError::unsupported(format!(
+            "the user-defined function {}",
+            udf.function_name
+        )))
     }
 
     fn registered_function(&self, _: &str) -> Option<CommonInlineUserDefinedFunction> {
@@ -244,7 +303,11 @@ impl Catalog for SessionCatalog {
         command::statement(&self.session, planner, statement)
     }
 
-    fn catalog_relation(&self, planner: &Planner<'_>, catalog: &CatalogRelation) -> Result<Resolved> {
+    fn catalog_relation(
+        &self,
+        planner: &Planner<'_>,
+        catalog: &CatalogRelation,
+    ) -> Result<Resolved> {
         command::catalog_relation(&self.session, planner, catalog)
     }
 }

@@ -6,8 +6,8 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 use spark_connect_proto::{
-    Catalog as CatalogRelation, Command, CreateDataFrameViewCommand, LocalRelation, Relation, Sql, SqlCommand,
-    catalog::CatType, command::CommandType, relation::RelType,
+    Catalog as CatalogRelation, Command, CreateDataFrameViewCommand, LocalRelation, Relation, Sql,
+    SqlCommand, catalog::CatType, command::CommandType, relation::RelType,
 };
 use tokio::runtime::Handle;
 
@@ -34,7 +34,10 @@ pub enum CommandOutput {
 pub(super) async fn run(session: &Session, command: &Command) -> Result<CommandOutput> {
     match &command.command_type {
         Some(CommandType::CreateDataframeView(view)) => {
-            let input = view.input.clone().ok_or_else(|| SparkError::internal("a view without input"))?;
+            let input = view
+                .input
+                .clone()
+                .ok_or_else(|| SparkError::internal("a view without input"))?;
             let resolved = session.resolve(&input).await?;
             create_view(session, view, resolved)?;
             Ok(CommandOutput::Done)
@@ -50,23 +53,38 @@ pub(super) async fn run(session: &Session, command: &Command) -> Result<CommandO
             }
             Ok(CommandOutput::Done)
         }
-        Some(CommandType::RegisterFunction(function)) => {
-            Err(SparkError::unsupported(format!("the user-defined function {}", function.function_name)))
-        }
-        Some(other) => Err(SparkError::unsupported(format!("the command {}", name_of(other)))),
+        Some(CommandType::RegisterFunction(function)) => Err(SparkError::unsupported(format!(
+            "the user-defined function {}",
+            function.function_name
+        ))),
+        Some(other) => Err(SparkError::unsupported(format!(
+            "the command {}",
+            name_of(other)
+        ))),
         None => Err(SparkError::internal("an empty command")),
     }
 }
 
 fn name_of(command: &CommandType) -> String {
     let text = format!("{command:?}");
-    text.split(['(', ' ']).next().unwrap_or_default().to_string()
+    text.split(['(', ' '])
+        .next()
+        .unwrap_or_default()
+        .to_string()
 }
 
 /// A view's name must be free unless it replaces, and without a database.
-fn create_view(session: &Session, view: &CreateDataFrameViewCommand, resolved: Resolved) -> Result<()> {
+fn create_view(
+    session: &Session,
+    view: &CreateDataFrameViewCommand,
+    resolved: Resolved,
+) -> Result<()> {
     let name = view.name.trim_matches('`').to_ascii_lowercase();
-    let views = if view.is_global { &session.environment().global_views } else { &session.inner.views };
+    let views = if view.is_global {
+        &session.environment().global_views
+    } else {
+        &session.inner.views
+    };
     let mut views = lock(views);
     if !view.replace && views.contains_key(&name) {
         return Err(SparkError::analysis(
@@ -86,13 +104,17 @@ async fn sql_command(session: &Session, command: &SqlCommand) -> Result<CommandO
     };
     let query = match &relation.rel_type {
         Some(RelType::Sql(query)) => Some(query),
-        Some(RelType::WithRelations(with)) => match with.root.as_ref().and_then(|root| root.rel_type.as_ref()) {
-            Some(RelType::Sql(query)) => Some(query),
-            _ => None,
-        },
+        Some(RelType::WithRelations(with)) => {
+            match with.root.as_ref().and_then(|root| root.rel_type.as_ref()) {
+                Some(RelType::Sql(query)) => Some(query),
+                _ => None,
+            }
+        }
         _ => None,
     };
-    let Some(query) = query else { return Ok(CommandOutput::Relation(Box::new(relation))) };
+    let Some(query) = query else {
+        return Ok(CommandOutput::Relation(Box::new(relation)));
+    };
     if let Statement::Query(_) = sql::parse_sql_relation(query, &session.conf().time_zone())? {
         // Names and types are checked now, as Spark does.
         session.resolve(&relation).await?;
@@ -104,13 +126,24 @@ async fn sql_command(session: &Session, command: &SqlCommand) -> Result<CommandO
     let mut data = vec![];
     let mut writer = arrow::ipc::writer::StreamWriter::try_new(&mut data, &schema)?;
     for batch in rows {
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        writer.write(&RecordBatch::try_new_with_options(Arc::clone(&schema), batch.columns().to_vec(), &options)?)?;
+        let options =
+            arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        writer.write(&RecordBatch::try_new_with_options(
+            Arc::clone(&schema),
+            batch.columns().to_vec(),
+            &options,
+        )?)?;
     }
     writer.finish()?;
     drop(writer);
-    let local = LocalRelation { data: Some(data.into()), schema: Some(types::schema_to_json(schema.fields())) };
-    let relation = Relation { rel_type: Some(RelType::LocalRelation(local)), ..Default::default() };
+    let local = LocalRelation {
+        data: Some(data.into()),
+        schema: Some(types::schema_to_json(schema.fields())),
+    };
+    let relation = Relation {
+        rel_type: Some(RelType::LocalRelation(local)),
+        ..Default::default()
+    };
     Ok(CommandOutput::Relation(Box::new(relation)))
 }
 
@@ -123,14 +156,24 @@ fn of_deprecated_fields(command: &SqlCommand) -> Relation {
         named_arguments: command.named_arguments.clone(),
         pos_arguments: command.pos_arguments.clone(),
     };
-    Relation { rel_type: Some(RelType::Sql(query)), ..Default::default() }
+    Relation {
+        rel_type: Some(RelType::Sql(query)),
+        ..Default::default()
+    }
 }
 
 /// Runs a statement of SQL; its result is a relation.
-pub(super) fn statement(session: &Session, planner: &Planner<'_>, statement: &sql::Command) -> Result<Resolved> {
+pub(super) fn statement(
+    session: &Session,
+    planner: &Planner<'_>,
+    statement: &sql::Command,
+) -> Result<Resolved> {
     match statement {
         sql::Command::CreateView(view) => {
-            let input = view.input.as_ref().ok_or_else(|| SparkError::internal("a view without a query"))?;
+            let input = view
+                .input
+                .as_ref()
+                .ok_or_else(|| SparkError::internal("a view without a query"))?;
             let resolved = planner.relation(input)?;
             create_view(session, view, resolved)?;
             nothing(planner)
@@ -168,9 +211,9 @@ pub(super) fn statement(session: &Session, planner: &Planner<'_>, statement: &sq
         }
         sql::Command::DescribeQuery(query) => describe(planner, &planner.relation(query)?),
         sql::Command::Explain { mode, statement } => explain(session, planner, *mode, statement),
-        sql::Command::RefreshTable { .. } | sql::Command::ClearCache | sql::Command::UncacheTable { .. } => {
-            nothing(planner)
-        }
+        sql::Command::RefreshTable { .. }
+        | sql::Command::ClearCache
+        | sql::Command::UncacheTable { .. } => nothing(planner),
         other => {
             let text = format!("{other:?}");
             let name = text.split(['(', ' ', '{']).next().unwrap_or_default();
@@ -185,11 +228,21 @@ fn nothing(planner: &Planner<'_>) -> Result<Resolved> {
 }
 
 /// A result of string columns.
-fn strings(planner: &Planner<'_>, names: &[&str], rows: Vec<Vec<Option<String>>>) -> Result<Resolved> {
-    let fields: Vec<_> = names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+fn strings(
+    planner: &Planner<'_>,
+    names: &[&str],
+    rows: Vec<Vec<Option<String>>>,
+) -> Result<Resolved> {
+    let fields: Vec<_> = names
+        .iter()
+        .map(|name| Field::new(*name, DataType::Utf8, true))
+        .collect();
     let schema = Arc::new(Schema::new(fields));
     let columns = (0..names.len()).map(|index| {
-        let values: StringArray = rows.iter().map(|row| row.get(index).cloned().flatten()).collect();
+        let values: StringArray = rows
+            .iter()
+            .map(|row| row.get(index).cloned().flatten())
+            .collect();
         Arc::new(values) as ArrayRef
     });
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect())?;
@@ -204,18 +257,37 @@ fn set_conf(session: &Session, planner: &Planner<'_>, set: &SetCommand) -> Resul
             vec![pair(key, Some(value.clone()))]
         }
         SetCommand::Get(key) => {
-            vec![pair(key, Some(session.conf().get_option(key).unwrap_or_else(|| "<undefined>".to_string())))]
+            vec![pair(
+                key,
+                Some(
+                    session
+                        .conf()
+                        .get_option(key)
+                        .unwrap_or_else(|| "<undefined>".to_string()),
+                ),
+            )]
         }
-        SetCommand::Show { .. } => {
-            session.conf().explicit_settings().into_iter().map(|(key, value)| pair(&key, Some(value))).collect()
-        }
+        SetCommand::Show { .. } => session
+            .conf()
+            .explicit_settings()
+            .into_iter()
+            .map(|(key, value)| pair(&key, Some(value)))
+            .collect(),
     };
     strings(planner, &["key", "value"], rows)
 }
 
-fn drop_table(session: &Session, planner: &Planner<'_>, drop: &spark_connect_proto::DropTable) -> Result<Resolved> {
+fn drop_table(
+    session: &Session,
+    planner: &Planner<'_>,
+    drop: &spark_connect_proto::DropTable,
+) -> Result<Resolved> {
     let parts = sql::parse_multipart_identifier(&drop.table_name)?;
-    let name = parts.last().cloned().unwrap_or_default().to_ascii_lowercase();
+    let name = parts
+        .last()
+        .cloned()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let dropped = lock(&session.environment().tables).remove(&name);
     match dropped {
         None if !drop.if_exists => return Err(crate::relation::table_not_found(&parts)),
@@ -235,7 +307,11 @@ fn warehouse(session: &Session) -> std::path::PathBuf {
     std::path::absolute(warehouse).unwrap_or_else(|_| warehouse.clone())
 }
 
-fn create_table(session: &Session, planner: &Planner<'_>, table: &sql::CreateTable) -> Result<Resolved> {
+fn create_table(
+    session: &Session,
+    planner: &Planner<'_>,
+    table: &sql::CreateTable,
+) -> Result<Resolved> {
     let parts = sql::parse_multipart_identifier(&table.table)?;
     let name = parts.last().cloned().unwrap_or_default();
     if session.environment().saved_table(&name).is_some() {
@@ -248,7 +324,11 @@ fn create_table(session: &Session, planner: &Planner<'_>, table: &sql::CreateTab
             &[("relationName", &crate::error::quoted_name(&parts))],
         ));
     }
-    let query = table.query.as_ref().map(|query| planner.relation(query)).transpose()?;
+    let query = table
+        .query
+        .as_ref()
+        .map(|query| planner.relation(query))
+        .transpose()?;
     let schema = match (&query, &table.schema) {
         (Some(query), _) => Schema::new(query.fields()),
         (None, Some(schema)) => match types::data_type_from_proto(schema)? {
@@ -258,7 +338,9 @@ fn create_table(session: &Session, planner: &Planner<'_>, table: &sql::CreateTab
         (None, None) => return Err(SparkError::unsupported("a table without columns")),
     };
     if !table.partitioned_by.is_empty() || !table.clustered_by.is_empty() {
-        return Err(SparkError::unsupported("PARTITIONED BY and CLUSTER BY in CREATE TABLE"));
+        return Err(SparkError::unsupported(
+            "PARTITIONED BY and CLUSTER BY in CREATE TABLE",
+        ));
     }
     let format = tables::format_of(session, table.provider.as_deref());
     let saved = tables::create(
@@ -271,7 +353,12 @@ fn create_table(session: &Session, planner: &Planner<'_>, table: &sql::CreateTab
         vec![],
     )?;
     if let Some(query) = query {
-        append(session, &query, &saved, millstream_connectors::file::SaveMode::Append)?;
+        append(
+            session,
+            &query,
+            &saved,
+            millstream_connectors::file::SaveMode::Append,
+        )?;
     }
     nothing(planner)
 }
@@ -298,14 +385,27 @@ fn insert_rows(session: &Session, planner: &Planner<'_>, insert: &sql::Insert) -
     use millstream_connectors::file::SaveMode;
     let parts = sql::parse_multipart_identifier(&insert.table)?;
     let name = parts.last().cloned().unwrap_or_default();
-    let table =
-        session.environment().saved_table(&name).ok_or_else(|| crate::relation::table_not_found(&parts))?;
+    let table = session
+        .environment()
+        .saved_table(&name)
+        .ok_or_else(|| crate::relation::table_not_found(&parts))?;
     if insert.by_name || !insert.columns.is_empty() || !insert.partition.is_empty() {
-        return Err(SparkError::unsupported("INSERT with a column list or a PARTITION clause"));
+        return Err(SparkError::unsupported(
+            "INSERT with a column list or a PARTITION clause",
+        ));
     }
     let rows = planner.relation(&insert.input)?;
     let rows = tables::as_rows_of(planner, &rows, &table.schema)?;
-    append(session, &rows, &table, if insert.overwrite { SaveMode::Overwrite } else { SaveMode::Append })?;
+    append(
+        session,
+        &rows,
+        &table,
+        if insert.overwrite {
+            SaveMode::Overwrite
+        } else {
+            SaveMode::Append
+        },
+    )?;
     nothing(planner)
 }
 
@@ -313,7 +413,11 @@ fn show_tables(session: &Session, planner: &Planner<'_>) -> Result<Resolved> {
     let mut rows: Vec<(String, String, bool)> = lock(&session.environment().tables)
         .keys()
         .map(|name| ("default".to_string(), name.clone(), false))
-        .chain(lock(&session.inner.views).keys().map(|name| (String::new(), name.clone(), true)))
+        .chain(
+            lock(&session.inner.views)
+                .keys()
+                .map(|name| (String::new(), name.clone(), true)),
+        )
         .collect();
     rows.sort();
     let schema = Arc::new(Schema::new(vec![
@@ -322,8 +426,12 @@ fn show_tables(session: &Session, planner: &Planner<'_>) -> Result<Resolved> {
         Field::new("isTemporary", DataType::Boolean, false),
     ]));
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0.as_str()))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1.as_str()))),
+        Arc::new(StringArray::from_iter_values(
+            rows.iter().map(|row| row.0.as_str()),
+        )),
+        Arc::new(StringArray::from_iter_values(
+            rows.iter().map(|row| row.1.as_str()),
+        )),
         Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(row.2)))),
     ];
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
@@ -335,7 +443,11 @@ fn describe(planner: &Planner<'_>, of: &Resolved) -> Result<Resolved> {
         let data_type = types::simple_string(&attribute.data_type);
         vec![Some(attribute.name.clone()), Some(data_type), None]
     });
-    strings(planner, &["col_name", "data_type", "comment"], rows.collect())
+    strings(
+        planner,
+        &["col_name", "data_type", "comment"],
+        rows.collect(),
+    )
 }
 
 fn explain(
@@ -346,7 +458,9 @@ fn explain(
 ) -> Result<Resolved> {
     use spark_connect_proto::analyze_plan_request::explain::ExplainMode as Mode;
     let Statement::Query(query) = statement else {
-        return Err(SparkError::unsupported("EXPLAIN of a statement that is not a query"));
+        return Err(SparkError::unsupported(
+            "EXPLAIN of a statement that is not a query",
+        ));
     };
     let resolved = planner.relation(query)?;
     let mode = match mode {
@@ -367,7 +481,11 @@ pub(super) fn catalog_relation(
     catalog: &CatalogRelation,
 ) -> Result<Resolved> {
     let boolean = |name: &str, value: bool| {
-        let schema = Arc::new(Schema::new(vec![Field::new(name, DataType::Boolean, false)]));
+        let schema = Arc::new(Schema::new(vec![Field::new(
+            name,
+            DataType::Boolean,
+            false,
+        )]));
         let values: ArrayRef = Arc::new(BooleanArray::from(vec![value]));
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![values])?;
         table_of_batches(planner, &schema, vec![batch])
@@ -378,23 +496,35 @@ pub(super) fn catalog_relation(
             boolean("value", dropped.is_some())
         }
         Some(CatType::DropGlobalTempView(view)) => {
-            let dropped = lock(&session.environment().global_views).remove(&view.view_name.to_ascii_lowercase());
+            let dropped = lock(&session.environment().global_views)
+                .remove(&view.view_name.to_ascii_lowercase());
             boolean("value", dropped.is_some())
         }
         Some(CatType::TableExists(table)) => {
             let parts = sql::parse_multipart_identifier(&table.table_name)?;
-            boolean("value", planner.catalog.table(planner, &parts, false)?.is_some())
+            boolean(
+                "value",
+                planner.catalog.table(planner, &parts, false)?.is_some(),
+            )
         }
         Some(CatType::CurrentDatabase(_)) => {
             strings(planner, &["value"], vec![vec![Some("default".to_string())]])
         }
-        Some(CatType::CurrentCatalog(_)) => {
-            strings(planner, &["value"], vec![vec![Some("spark_catalog".to_string())]])
+        Some(CatType::CurrentCatalog(_)) => strings(
+            planner,
+            &["value"],
+            vec![vec![Some("spark_catalog".to_string())]],
+        ),
+        Some(CatType::ClearCache(_) | CatType::RefreshTable(_) | CatType::UncacheTable(_)) => {
+            nothing(planner)
         }
-        Some(CatType::ClearCache(_) | CatType::RefreshTable(_) | CatType::UncacheTable(_)) => nothing(planner),
         other => {
             let text = format!("{other:?}");
-            let name = text.trim_start_matches("Some(").split(['(', ' ']).next().unwrap_or_default();
+            let name = text
+                .trim_start_matches("Some(")
+                .split(['(', ' '])
+                .next()
+                .unwrap_or_default();
             Err(SparkError::unsupported(format!("spark.catalog: {name}")))
         }
     }

@@ -33,9 +33,19 @@ pub struct Environment {
 
 impl Environment {
     /// An environment whose plans run on `plans`.
-    pub fn new(conf: Arc<BTreeMap<String, String>>, plans: Handle, streaming: StreamingEnvironment) -> Self {
-        let warehouse = conf.get("spark.sql.warehouse.dir").map_or("spark-warehouse", String::as_str);
-        let warehouse = PathBuf::from(warehouse.trim_start_matches("file://").trim_start_matches("file:"));
+    pub fn new(
+        conf: Arc<BTreeMap<String, String>>,
+        plans: Handle,
+        streaming: StreamingEnvironment,
+    ) -> Self {
+        let warehouse = conf
+            .get("spark.sql.warehouse.dir")
+            .map_or("spark-warehouse", String::as_str);
+        let warehouse = PathBuf::from(
+            warehouse
+                .trim_start_matches("file://")
+                .trim_start_matches("file:"),
+        );
         Self {
             conf,
             plans,
@@ -78,7 +88,10 @@ impl Environment {
             .with_target_partitions(self.streaming.parallelism)
             .with_information_schema(false)
             // The rule mistakes two columns of one origin for duplicates when it moves field accesses below projections.
-            .set_bool("datafusion.optimizer.enable_leaf_expression_pushdown", false)
+            .set_bool(
+                "datafusion.optimizer.enable_leaf_expression_pushdown",
+                false,
+            )
             // Rows dealt out to threads would come back in another order.
             .with_round_robin_repartition(false);
         SessionStateBuilder::new()
@@ -89,7 +102,9 @@ impl Environment {
     }
 
     pub(super) fn global_view(&self, name: &str) -> Option<Resolved> {
-        lock(&self.global_views).get(&name.to_ascii_lowercase()).cloned()
+        lock(&self.global_views)
+            .get(&name.to_ascii_lowercase())
+            .cloned()
     }
 
     pub(super) fn saved_table(&self, name: &str) -> Option<SavedTable> {

@@ -35,16 +35,22 @@ impl Output {
     /// Puts the output's columns on top of the plan. A column that stands in the output twice gets a second name.
     pub(super) fn of(resolved: &Resolved) -> Result<Self> {
         let mut seen: Vec<&Column> = vec![];
-        let columns = resolved.output.iter().enumerate().map(|(index, attribute)| {
-            let column = Expr::Column(attribute.column.clone());
-            if seen.contains(&&attribute.column) {
-                return column.alias(format!("{}#again{index}", attribute.name));
-            }
-            seen.push(&attribute.column);
-            column
-        });
+        let columns = resolved
+            .output
+            .iter()
+            .enumerate()
+            .map(|(index, attribute)| {
+                let column = Expr::Column(attribute.column.clone());
+                if seen.contains(&&attribute.column) {
+                    return column.alias(format!("{}#again{index}", attribute.name));
+                }
+                seen.push(&attribute.column);
+                column
+            });
         let columns: Vec<_> = columns.collect();
-        let plan = LogicalPlanBuilder::from(resolved.plan.clone()).project(columns)?.build()?;
+        let plan = LogicalPlanBuilder::from(resolved.plan.clone())
+            .project(columns)?
+            .build()?;
         Ok(Self { plan })
     }
 }
@@ -61,10 +67,17 @@ pub(super) fn refuse_streaming(resolved: &Resolved) -> Result<()> {
 }
 
 /// The rows of a batch relation, under the names that users see and in the session's zone.
-pub(super) async fn execute(session: &Session, resolved: &Resolved) -> Result<SendableRecordBatchStream> {
+pub(super) async fn execute(
+    session: &Session,
+    resolved: &Resolved,
+) -> Result<SendableRecordBatchStream> {
     let rows = run(session, resolved).await?;
     let zone = arrow_zone_id(&parse_time_zone(&session.conf().time_zone())?);
-    let fields: Fields = resolved.fields().iter().map(|field| in_zone(field, &zone)).collect();
+    let fields: Fields = resolved
+        .fields()
+        .iter()
+        .map(|field| in_zone(field, &zone))
+        .collect();
     let schema = Arc::new(Schema::new(fields));
     let named = Arc::clone(&schema);
     let rows = rows.map(move |rows| as_clients_see(&rows?, &named).map_err(|e| e.into()));
@@ -72,9 +85,18 @@ pub(super) async fn execute(session: &Session, resolved: &Resolved) -> Result<Se
 }
 
 /// The rows under the plan's own names.
-pub(super) async fn run(session: &Session, resolved: &Resolved) -> Result<SendableRecordBatchStream> {
+pub(super) async fn run(
+    session: &Session,
+    resolved: &Resolved,
+) -> Result<SendableRecordBatchStream> {
     refuse_streaming(resolved)?;
-    let now_us = session.inner.environment.streaming().clock.now_ms().saturating_mul(1000);
+    let now_us = session
+        .inner
+        .environment
+        .streaming()
+        .clock
+        .now_ms()
+        .saturating_mul(1000);
     let plan = crate::functions::bind_clock(Output::of(resolved)?.plan, now_us)?;
     let state = session.inner.state.clone();
     let runtime = session.inner.environment.plans().clone();
@@ -107,7 +129,10 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn forward(mut rows: SendableRecordBatchStream, out: mpsc::Sender<datafusion::error::Result<RecordBatch>>) {
+async fn forward(
+    mut rows: SendableRecordBatchStream,
+    out: mpsc::Sender<datafusion::error::Result<RecordBatch>>,
+) {
     while let Some(batch) = rows.next().await {
         if out.send(batch).await.is_err() {
             return;
@@ -132,7 +157,9 @@ fn zoned(data_type: &DataType, zone: &str) -> DataType {
             DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into()))
         }
         DataType::List(item) => DataType::List(in_zone(item, zone)),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| in_zone(field, zone)).collect()),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| in_zone(field, zone)).collect())
+        }
         DataType::Map(entries, sorted) => DataType::Map(in_zone(entries, zone), *sorted),
         other => other.clone(),
     }
@@ -150,15 +177,26 @@ fn as_clients_see(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch>
     match RecordBatch::try_new_with_options(Arc::clone(schema), columns.clone(), &options) {
         Ok(rows) => Ok(rows),
         Err(_) => {
-            let fields: Fields =
-                schema.fields().iter().map(|field| Arc::new(Field::clone(field).with_nullable(true))).collect();
-            Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+            let fields: Fields = schema
+                .fields()
+                .iter()
+                .map(|field| Arc::new(Field::clone(field).with_nullable(true)))
+                .collect();
+            Ok(RecordBatch::try_new_with_options(
+                Arc::new(Schema::new(fields)),
+                columns,
+                &options,
+            )?)
         }
     }
 }
 
 /// The plans as text.
-pub(super) async fn explain(session: &Session, resolved: &Resolved, mode: ExplainMode) -> Result<String> {
+pub(super) async fn explain(
+    session: &Session,
+    resolved: &Resolved,
+    mode: ExplainMode,
+) -> Result<String> {
     let plan = Output::of(resolved)?.plan;
     let logical = plan.display_indent().to_string();
     if resolved.is_streaming {
@@ -166,7 +204,10 @@ pub(super) async fn explain(session: &Session, resolved: &Resolved, mode: Explai
     }
     let state = session.inner.state.clone();
     let optimized = state.optimize(&plan)?;
-    let physical = state.query_planner().create_physical_plan(&optimized, &state).await?;
+    let physical = state
+        .query_planner()
+        .create_physical_plan(&optimized, &state)
+        .await?;
     let physical = displayable(physical.as_ref()).indent(false).to_string();
     Ok(match mode {
         ExplainMode::Extended | ExplainMode::Cost | ExplainMode::Codegen => format!(

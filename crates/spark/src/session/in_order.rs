@@ -16,8 +16,8 @@ use datafusion::{
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
-        ReplaceChildrenOptions,
+        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+        PlanProperties, ReplaceChildrenOptions,
         coalesce_partitions::CoalescePartitionsExec,
         stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter},
     },
@@ -32,14 +32,19 @@ const WAITING_BATCHES: usize = 4;
 pub(super) struct MergeInOrder;
 
 impl PhysicalOptimizerRule for MergeInOrder {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = plan
             .transform_up(|plan| {
                 let any: &dyn Any = plan.as_ref();
                 match any.downcast_ref::<CoalescePartitionsExec>() {
                     Some(merge) => {
                         let input = Arc::clone(merge.input());
-                        let merge: Arc<dyn ExecutionPlan> = Arc::new(InOrderExec::new(input, merge.fetch()));
+                        let merge: Arc<dyn ExecutionPlan> =
+                            Arc::new(InOrderExec::new(input, merge.fetch()));
                         Ok(Transformed::yes(merge))
                     }
                     None => Ok(Transformed::no(plan)),
@@ -77,7 +82,11 @@ impl InOrderExec {
             input.pipeline_behavior(),
             input.boundedness(),
         );
-        Self { input, fetch, properties: Arc::new(properties) }
+        Self {
+            input,
+            fetch,
+            properties: Arc::new(properties),
+        }
     }
 }
 
@@ -131,7 +140,11 @@ impl ExecutionPlan for InOrderExec {
         }
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         if partition != 0 {
             return internal_err!("InOrderExec has one partition, not {partition}");
         }
@@ -141,8 +154,10 @@ impl ExecutionPlan for InOrderExec {
         } else {
             (0..count)
                 .map(|part| {
-                    let mut builder = RecordBatchReceiverStream::builder(self.schema(), WAITING_BATCHES);
-                    let (input, context, out) = (Arc::clone(&self.input), Arc::clone(&context), builder.tx());
+                    let mut builder =
+                        RecordBatchReceiverStream::builder(self.schema(), WAITING_BATCHES);
+                    let (input, context, out) =
+                        (Arc::clone(&self.input), Arc::clone(&context), builder.tx());
                     builder.spawn(async move {
                         let mut rows = input.execute(part, context)?;
                         while let Some(batch) = rows.next().await {

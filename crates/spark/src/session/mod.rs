@@ -77,7 +77,9 @@ struct Inner {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("id", &self.inner.id).finish()
+        f.debug_struct("Session")
+            .field("id", &self.inner.id)
+            .finish()
     }
 }
 
@@ -93,7 +95,12 @@ impl Session {
         Self::with_conf(environment, session_id, user_id, conf)
     }
 
-    fn with_conf(environment: Arc<Environment>, session_id: &str, user_id: &str, conf: RuntimeConf) -> Self {
+    fn with_conf(
+        environment: Arc<Environment>,
+        session_id: &str,
+        user_id: &str,
+        conf: RuntimeConf,
+    ) -> Self {
         let inner = Inner {
             id: session_id.to_string(),
             user: user_id.to_string(),
@@ -107,14 +114,20 @@ impl Session {
             conf,
             environment,
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// A session that begins with this one's configuration and views.
     pub fn clone_session(&self, session_id: &str) -> Self {
         let inner = &self.inner;
-        let copy =
-            Self::with_conf(Arc::clone(&inner.environment), session_id, &inner.user, inner.conf.snapshot());
+        let copy = Self::with_conf(
+            Arc::clone(&inner.environment),
+            session_id,
+            &inner.user,
+            inner.conf.snapshot(),
+        );
         lock(&copy.inner.views).clone_from(&lock(&inner.views));
         *lock(&copy.inner.cached_local) = lock(&inner.cached_local).clone();
         copy
@@ -151,7 +164,8 @@ impl Session {
     /// What is wrong with it, as Spark would say it.
     pub async fn resolve(&self, relation: &Relation) -> Result<Resolved> {
         let relation = relation.clone();
-        self.blocking(move |session| session.with_planner(|planner| planner.relation(&relation))).await
+        self.blocking(move |session| session.with_planner(|planner| planner.relation(&relation)))
+            .await
     }
 
     /// Runs work that may block on a thread for that.
@@ -167,7 +181,9 @@ impl Session {
 
     /// Gives `work` a planner of its own.
     fn with_planner<T>(&self, work: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
-        let catalog = SessionCatalog { session: self.clone() };
+        let catalog = SessionCatalog {
+            session: self.clone(),
+        };
         let ids = ColumnIds::of_generation(self.inner.kept_plans.load(Ordering::Relaxed));
         let planner = Planner::new(&catalog, self.function_context(), &ids);
         work(&planner)
@@ -178,7 +194,13 @@ impl Session {
         FunctionContext {
             eval: conf.eval_context(),
             conf,
-            now_us: self.inner.environment.streaming().clock.now_ms().saturating_mul(1000),
+            now_us: self
+                .inner
+                .environment
+                .streaming()
+                .clock
+                .now_ms()
+                .saturating_mul(1000),
             user: self.inner.user.clone(),
             database: environment::DEFAULT_DATABASE.to_string(),
         }
@@ -205,7 +227,10 @@ impl Session {
     /// # Errors
     /// What is wrong with the request; what fails later ends the query.
     pub async fn start_query(&self, start: &WriteStreamOperationStart) -> Result<StreamingQuery> {
-        let input = start.input.as_ref().ok_or_else(|| SparkError::internal("a streaming write without input"))?;
+        let input = start
+            .input
+            .as_ref()
+            .ok_or_else(|| SparkError::internal("a streaming write without input"))?;
         let resolved = self.resolve(input).await?;
         let output = execute::Output::of(&resolved)?;
         let conf = self.inner.conf.snapshot();
@@ -213,7 +238,10 @@ impl Session {
             plan: output.plan,
             schema: Arc::new(Schema::new(resolved.fields())),
             session: self.inner.state.clone(),
-            connectors: settings::connectors(&conf, self.inner.environment.streaming().parallelism)?,
+            connectors: settings::connectors(
+                &conf,
+                self.inner.environment.streaming().parallelism,
+            )?,
             conf,
             memory_tables: self.inner.memory_tables.clone(),
         };
@@ -223,9 +251,15 @@ impl Session {
         let start = start.clone();
         let runtime = self.inner.environment.plans().clone();
         let started = runtime
-            .spawn(async move { streaming::start(&start, input, environment.streaming(), &manager).await })
+            .spawn(async move {
+                streaming::start(&start, input, environment.streaming(), &manager).await
+            })
             .await;
-        started.unwrap_or_else(|error| Err(SparkError::internal(format!("starting a query ended: {error}"))))
+        started.unwrap_or_else(|error| {
+            Err(SparkError::internal(format!(
+                "starting a query ended: {error}"
+            )))
+        })
     }
 
     /// The schema that clients see.
@@ -272,7 +306,11 @@ impl Session {
         let schema = types::schema_from_json(json)?;
         let columns = schema.fields().iter().map(|field| {
             let null = if field.is_nullable() { "" } else { " NOT NULL" };
-            format!("{} {}{null}", field.name(), types::sql_name(field.data_type()))
+            format!(
+                "{} {}{null}",
+                field.name(),
+                types::sql_name(field.data_type())
+            )
         });
         Ok(columns.collect::<Vec<_>>().join(","))
     }
@@ -302,6 +340,14 @@ pub fn semantic_hash(resolved: &Resolved) -> i32 {
 
 /// Column ids count from zero in every resolution, so equal programs have equal texts.
 fn canonical(resolved: &Resolved) -> String {
-    let output: Vec<_> = resolved.output.iter().map(|attribute| attribute.column.name.as_str()).collect();
-    format!("{}\n{}", output.join(","), resolved.plan.display_indent_schema())
+    let output: Vec<_> = resolved
+        .output
+        .iter()
+        .map(|attribute| attribute.column.name.as_str())
+        .collect();
+    format!(
+        "{}\n{}",
+        output.join(","),
+        resolved.plan.display_indent_schema()
+    )
 }

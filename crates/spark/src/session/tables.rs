@@ -15,7 +15,10 @@ use millstream_connectors::{
     options::Options,
     registry,
 };
-use spark_connect_proto::{WriteOperation, write_operation::{SaveType, save_table::TableSaveMethod}};
+use spark_connect_proto::{
+    WriteOperation,
+    write_operation::{SaveType, save_table::TableSaveMethod},
+};
 
 use super::{Session, environment::DEFAULT_DATABASE, execute, lock, settings};
 use crate::{
@@ -40,42 +43,76 @@ pub(super) struct SavedTable {
 impl SavedTable {
     /// Catalog, database, table.
     pub fn qualified_name(&self) -> Vec<String> {
-        vec!["spark_catalog".to_string(), DEFAULT_DATABASE.to_string(), self.name.clone()]
+        vec![
+            "spark_catalog".to_string(),
+            DEFAULT_DATABASE.to_string(),
+            self.name.clone(),
+        ]
     }
 }
 
 /// `df.write…`.
 pub(super) async fn write(session: &Session, write: &WriteOperation) -> Result<()> {
-    let input = write.input.as_ref().ok_or_else(|| SparkError::internal("a write without input"))?;
+    let input = write
+        .input
+        .as_ref()
+        .ok_or_else(|| SparkError::internal("a write without input"))?;
     let resolved = session.resolve(input).await?;
     if resolved.is_streaming {
-        return Err(SparkError::analysis("CALL_ON_STREAMING_DATASET_UNSUPPORTED", &[("methodName", "`write`")]));
+        return Err(SparkError::analysis(
+            "CALL_ON_STREAMING_DATASET_UNSUPPORTED",
+            &[("methodName", "`write`")],
+        ));
     }
-    if write.bucket_by.is_some() || !write.clustering_columns.is_empty() || !write.sort_column_names.is_empty() {
-        return Err(SparkError::unsupported("bucketed, sorted and clustered writes"));
+    if write.bucket_by.is_some()
+        || !write.clustering_columns.is_empty()
+        || !write.sort_column_names.is_empty()
+    {
+        return Err(SparkError::unsupported(
+            "bucketed, sorted and clustered writes",
+        ));
     }
     let format = format_of(session, write.source.as_deref());
     let mode = save_mode(write.mode());
     match &write.save_type {
         Some(SaveType::Table(table)) => {
             let insert = table.save_method() == TableSaveMethod::InsertInto;
-            save_table(session, &resolved, &table.table_name, &format, mode, insert, write).await
+            save_table(
+                session,
+                &resolved,
+                &table.table_name,
+                &format,
+                mode,
+                insert,
+                write,
+            )
+            .await
         }
         save_type => {
             let path = match save_type {
                 Some(SaveType::Path(path)) => Some(path.clone()),
                 _ => None,
             };
-            write_to(session, &resolved, &format, path, &write.options, &write.partitioning_columns, mode).await
+            write_to(
+                session,
+                &resolved,
+                &format,
+                path,
+                &write.options,
+                &write.partitioning_columns,
+                mode,
+            )
+            .await
         }
     }
 }
 
 pub(super) fn format_of(session: &Session, format: Option<&str>) -> String {
     match format {
-        None | Some("") => {
-            session.conf().get_option("spark.sql.sources.default").unwrap_or_else(|| "parquet".to_string())
-        }
+        None | Some("") => session
+            .conf()
+            .get_option("spark.sql.sources.default")
+            .unwrap_or_else(|| "parquet".to_string()),
         Some(format) => format.to_string(),
     }
 }
@@ -106,7 +143,9 @@ pub(super) async fn write_to(
         return drain(rows).await;
     }
     if !registry::is_file_format(format) {
-        return Err(SparkError::unsupported(format!("writing a batch to the data source {format}")));
+        return Err(SparkError::unsupported(format!(
+            "writing a batch to the data source {format}"
+        )));
     }
     let request = BatchWriteRequest {
         format: format.to_string(),
@@ -114,7 +153,10 @@ pub(super) async fn write_to(
         path,
         partition_by: partition_by.to_vec(),
         mode,
-        settings: settings::connectors(session.conf(), session.environment().streaming().parallelism)?,
+        settings: settings::connectors(
+            session.conf(),
+            session.environment().streaming().parallelism,
+        )?,
     };
     let schema = Arc::new(Schema::new(resolved.fields()));
     write_batch_files(&request, schema, vec![rows]).await?;
@@ -143,9 +185,14 @@ async fn save_table(
     let existing = session.environment().saved_table(&table);
     let (saved, mode) = match (existing, mode) {
         (None, _) if insert => return Err(crate::relation::table_not_found(&parts)),
-        (Some(saved), _) if insert => {
-            (saved, if mode == SaveMode::Overwrite { mode } else { SaveMode::Append })
-        }
+        (Some(saved), _) if insert => (
+            saved,
+            if mode == SaveMode::Overwrite {
+                mode
+            } else {
+                SaveMode::Append
+            },
+        ),
         (Some(_), SaveMode::Ignore) => return Ok(()),
         (Some(saved), SaveMode::Append) => (saved, SaveMode::Append),
         (Some(_), SaveMode::ErrorIfExists) => return Err(already_exists(&parts)),
@@ -154,10 +201,25 @@ async fn save_table(
             let options = write.options.clone();
             let schema = Arc::new(Schema::new(resolved.fields()));
             let location = options.get("path").cloned();
-            (create(session, &table, format, schema, location, options, columns.clone())?, mode)
+            (
+                create(
+                    session,
+                    &table,
+                    format,
+                    schema,
+                    location,
+                    options,
+                    columns.clone(),
+                )?,
+                mode,
+            )
         }
     };
-    let mode = if mode == SaveMode::ErrorIfExists { SaveMode::Overwrite } else { mode };
+    let mode = if mode == SaveMode::ErrorIfExists {
+        SaveMode::Overwrite
+    } else {
+        mode
+    };
     write_to(
         session,
         resolved,
@@ -200,14 +262,20 @@ pub(super) fn create(
     let location = match location {
         Some(location) => location,
         None => {
-            let folder = session.environment().warehouse().join(name.to_ascii_lowercase());
+            let folder = session
+                .environment()
+                .warehouse()
+                .join(name.to_ascii_lowercase());
             let folder = std::path::absolute(&folder).unwrap_or(folder);
             folder.to_string_lossy().into_owned()
         }
     };
     if !location.contains("://") {
         std::fs::create_dir_all(&location).map_err(|error| {
-            SparkError::plain(Exception::Spark, format!("cannot create the table folder {location}: {error}"))
+            SparkError::plain(
+                Exception::Spark,
+                format!("cannot create the table folder {location}: {error}"),
+            )
         })?;
     }
     let table = SavedTable {
@@ -223,7 +291,11 @@ pub(super) fn create(
 }
 
 /// A query's rows as rows of a table: by position, cast where an assignment may.
-pub(super) fn as_rows_of(planner: &Planner<'_>, rows: &Resolved, table: &Schema) -> Result<Resolved> {
+pub(super) fn as_rows_of(
+    planner: &Planner<'_>,
+    rows: &Resolved,
+    table: &Schema,
+) -> Result<Resolved> {
     if rows.output.len() != table.fields().len() {
         return Err(SparkError::unsupported(format!(
             "inserting {} columns into a table of {}",
@@ -246,7 +318,9 @@ pub(super) fn as_rows_of(planner: &Planner<'_>, rows: &Resolved, table: &Schema)
             ..attribute.clone()
         });
     }
-    let plan = LogicalPlanBuilder::from(rows.plan.clone()).project(projection)?.build()?;
+    let plan = LogicalPlanBuilder::from(rows.plan.clone())
+        .project(projection)?
+        .build()?;
     Ok(Resolved::leaf(plan, output, rows.is_streaming))
 }
 
@@ -258,7 +332,11 @@ pub(super) fn input_files(plan: &LogicalPlan) -> datafusion::error::Result<Vec<S
             && let Ok(provider) = source_as_provider(&scan.source)
         {
             let any: &dyn std::any::Any = provider.as_ref();
-            files.extend(any.downcast_ref::<FileTable>().map(FileTable::input_files).unwrap_or_default());
+            files.extend(
+                any.downcast_ref::<FileTable>()
+                    .map(FileTable::input_files)
+                    .unwrap_or_default(),
+            );
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

@@ -1,31 +1,42 @@
 //! What the engine says, in Spark's words: errors of `start()`, and how a query ended.
 use millstream_connectors::ConnectorError;
-use millstream_engine::{
-    EngineError,
-    plan::UnsupportedOperation,
-    query::QueryFailure,
-};
+use millstream_engine::{EngineError, plan::UnsupportedOperation, query::QueryFailure};
 
 use crate::error::{Exception, SparkError};
 
 impl From<ConnectorError> for SparkError {
     fn from(error: ConnectorError) -> Self {
         let exception = Exception::of_class(error.exception());
-        of_parts(exception, error.error_class(), &error.message_parameters(), error.to_string())
+        of_parts(
+            exception,
+            error.error_class(),
+            &error.message_parameters(),
+            error.to_string(),
+        )
     }
 }
 
 impl From<UnsupportedOperation> for SparkError {
     fn from(error: UnsupportedOperation) -> Self {
         match &error {
-            UnsupportedOperation::NoStreamingSource => Self::analysis("WRITE_STREAM_NOT_ALLOWED", &[]),
+            UnsupportedOperation::NoStreamingSource => {
+                Self::analysis("WRITE_STREAM_NOT_ALLOWED", &[])
+            }
             UnsupportedOperation::OutputMode { mode, operation } => Self::analysis(
                 "STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION",
                 &[("outputMode", &mode.to_string()), ("operation", operation)],
             ),
-            UnsupportedOperation::NonTimeWindow { windows, columns, specifications } => Self::analysis(
+            UnsupportedOperation::NonTimeWindow {
+                windows,
+                columns,
+                specifications,
+            } => Self::analysis(
                 "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
-                &[("windowFunc", windows), ("columnName", columns), ("windowSpec", specifications)],
+                &[
+                    ("windowFunc", windows),
+                    ("columnName", columns),
+                    ("windowSpec", specifications),
+                ],
             ),
             UnsupportedOperation::NotBuilt { .. } => Self::unsupported(&error),
             _ => Self::streaming_unsupported(&error),
@@ -38,7 +49,9 @@ impl From<EngineError> for SparkError {
         match error {
             EngineError::Unsupported(operation) => operation.into(),
             EngineError::Plan(cause) => cause.into(),
-            EngineError::NameInUse { .. } => Self::plain(Exception::IllegalArgument, error.to_string()),
+            EngineError::NameInUse { .. } => {
+                Self::plain(Exception::IllegalArgument, error.to_string())
+            }
             other => cause_of(&other),
         }
     }
@@ -86,11 +99,15 @@ pub(crate) fn of_layer(cause: &(dyn std::error::Error + 'static)) -> Option<Spar
     if let Some(checkpoint) = cause.downcast_ref::<millstream_checkpoint::CheckpointError>() {
         return Some(of_checkpoint(checkpoint));
     }
-    cause.downcast_ref::<millstream_state::StateError>().map(of_state)
+    cause
+        .downcast_ref::<millstream_state::StateError>()
+        .map(of_state)
 }
 
 /// `source()` of DataFusion's and Arrow's wrappers skips the error inside.
-fn next_cause<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+fn next_cause<'a>(
+    cause: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
     use datafusion::common::DataFusionError;
     match cause.downcast_ref::<DataFusionError>() {
         Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
@@ -110,7 +127,10 @@ fn of_parts(
     parameters: &[(&'static str, String)],
     message: String,
 ) -> SparkError {
-    let parameters: Vec<_> = parameters.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let parameters: Vec<_> = parameters
+        .iter()
+        .map(|(key, value)| (*key, value.as_str()))
+        .collect();
     match class {
         Some(class) if SparkError::knows(class) => SparkError::new(exception, class, &parameters),
         // A condition without a template of ours: the layer below has worded it.
@@ -130,7 +150,12 @@ fn of_checkpoint(error: &millstream_checkpoint::CheckpointError) -> SparkError {
         Some("STREAMING_CHECKPOINT_MISSING_METADATA_FILE") => Exception::Runtime,
         _ => Exception::Spark,
     };
-    of_parts(exception, error.error_class(), &error.message_parameters(), error.to_string())
+    of_parts(
+        exception,
+        error.error_class(),
+        &error.message_parameters(),
+        error.to_string(),
+    )
 }
 
 fn of_state(error: &millstream_state::StateError) -> SparkError {
@@ -141,15 +166,29 @@ fn of_state(error: &millstream_state::StateError) -> SparkError {
         } else {
             ("storedValueSchema", "newValueSchema")
         };
-        SparkError::new(Exception::Unsupported, class, &[(stored, found), (new, expected)])
+        SparkError::new(
+            Exception::Unsupported,
+            class,
+            &[(stored, found), (new, expected)],
+        )
     };
     match error {
-        StateError::KeySchemaMismatch { expected, found, .. } => {
-            schema("STATE_STORE_KEY_SCHEMA_NOT_COMPATIBLE", expected, found, true)
-        }
-        StateError::ValueSchemaMismatch { expected, found, .. } => {
-            schema("STATE_STORE_VALUE_SCHEMA_NOT_COMPATIBLE", expected, found, false)
-        }
+        StateError::KeySchemaMismatch {
+            expected, found, ..
+        } => schema(
+            "STATE_STORE_KEY_SCHEMA_NOT_COMPATIBLE",
+            expected,
+            found,
+            true,
+        ),
+        StateError::ValueSchemaMismatch {
+            expected, found, ..
+        } => schema(
+            "STATE_STORE_VALUE_SCHEMA_NOT_COMPATIBLE",
+            expected,
+            found,
+            false,
+        ),
         other => SparkError::plain(Exception::Spark, other.to_string()),
     }
 }
@@ -179,8 +218,10 @@ pub fn query_error(failure: &QueryFailure) -> SparkError {
 
 fn describe(failure: &QueryFailure) -> String {
     let offsets = |of: &[(String, Option<String>)]| {
-        let shown: Vec<_> =
-            of.iter().filter_map(|(source, at)| at.as_ref().map(|at| format!("{source}: {at}"))).collect();
+        let shown: Vec<_> = of
+            .iter()
+            .filter_map(|(source, at)| at.as_ref().map(|at| format!("{source}: {at}")))
+            .collect();
         format!("{{{}}}", shown.join(", "))
     };
     format!(

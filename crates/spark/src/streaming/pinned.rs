@@ -18,44 +18,85 @@ const RECORDED: [(&str, &str); 15] = [
         "spark.sql.streaming.stateStore.providerClass",
         "org.apache.spark.sql.execution.streaming.state.HDFSBackedStateStoreProvider",
     ),
-    ("spark.sql.dropDuplicates.deterministicKeyOrder.enabled", "true"),
-    ("spark.sql.streaming.stateStore.rocksdb.mergeOperatorVersion", "2"),
+    (
+        "spark.sql.dropDuplicates.deterministicKeyOrder.enabled",
+        "true",
+    ),
+    (
+        "spark.sql.streaming.stateStore.rocksdb.mergeOperatorVersion",
+        "2",
+    ),
     ("spark.sql.streaming.stateStore.rocksdb.formatVersion", "5"),
-    ("spark.sql.streaming.queryEvolution.enableSourceEvolution", "false"),
+    (
+        "spark.sql.streaming.queryEvolution.enableSourceEvolution",
+        "false",
+    ),
     ("spark.sql.streaming.stateStore.encodingFormat", "unsaferow"),
-    ("spark.sql.streaming.statefulOperator.useStrictDistribution", "true"),
-    ("spark.sql.streaming.flatMapGroupsWithState.stateFormatVersion", "2"),
-    ("spark.sql.streaming.stateStore.rowChecksum.enabled", "false"),
-    ("spark.sql.streaming.statefulOperator.alwaysNullableOutput.enabled", "true"),
+    (
+        "spark.sql.streaming.statefulOperator.useStrictDistribution",
+        "true",
+    ),
+    (
+        "spark.sql.streaming.flatMapGroupsWithState.stateFormatVersion",
+        "2",
+    ),
+    (
+        "spark.sql.streaming.stateStore.rowChecksum.enabled",
+        "false",
+    ),
+    (
+        "spark.sql.streaming.statefulOperator.alwaysNullableOutput.enabled",
+        "true",
+    ),
     ("spark.sql.streaming.aggregation.stateFormatVersion", "2"),
     ("spark.sql.function.protobufExtensions.enabled", "false"),
     ("spark.sql.streaming.join.stateFormatVersion", "2"),
     ("spark.sql.streaming.stateStore.compression.codec", "lz4"),
-    ("spark.sql.optimizer.pruneFiltersCanPruneStreamingSubplan", "false"),
+    (
+        "spark.sql.optimizer.pruneFiltersCanPruneStreamingSubplan",
+        "false",
+    ),
 ];
 
 /// Settings of a query that starts under `conf` on an engine with `parallelism` threads.
 pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySettings> {
     let defaults = QuerySettings::default();
     let number = |key: &str, default: u64| -> u64 {
-        conf.integer(key).and_then(|value| u64::try_from(value).ok()).unwrap_or(default)
+        conf.integer(key)
+            .and_then(|value| u64::try_from(value).ok())
+            .unwrap_or(default)
     };
     // Spark's default of 200 is for clusters: only a number that somebody chose is taken.
-    let partitions = conf.explicit_settings().remove("spark.sql.shuffle.partitions");
+    let partitions = conf
+        .explicit_settings()
+        .remove("spark.sql.shuffle.partitions");
     let state_partitions = match partitions {
         None => parallelism,
-        Some(text) => text.trim().parse().ok().filter(|count| *count > 0).ok_or_else(|| {
-            SparkError::plain(
-                Exception::IllegalArgument,
-                format!("The value of spark.sql.shuffle.partitions must be positive, but was {text}"),
-            )
-        })?,
+        Some(text) => text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|count| *count > 0)
+            .ok_or_else(|| {
+                SparkError::plain(
+                    Exception::IllegalArgument,
+                    format!(
+                        "The value of spark.sql.shuffle.partitions must be positive, but was {text}"
+                    ),
+                )
+            })?,
     };
-    let policy = conf.get_option("spark.sql.streaming.multipleWatermarkPolicy").unwrap_or_else(|| "min".to_string());
-    let recorded: BTreeMap<String, String> =
-        RECORDED.iter().map(|(key, value)| ((*key).to_string(), (*value).to_string())).collect();
+    let policy = conf
+        .get_option("spark.sql.streaming.multipleWatermarkPolicy")
+        .unwrap_or_else(|| "min".to_string());
+    let recorded: BTreeMap<String, String> = RECORDED
+        .iter()
+        .map(|(key, value)| ((*key).to_string(), (*value).to_string()))
+        .collect();
     let delay = |key: &str, default: i64| {
-        conf.get_option(key).and_then(|text| crate::conf::parse_duration_ms(&text)).unwrap_or(default)
+        conf.get_option(key)
+            .and_then(|text| crate::conf::parse_duration_ms(&text))
+            .unwrap_or(default)
     };
     Ok(QuerySettings {
         parallelism,
@@ -66,9 +107,19 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
         no_data_batches: conf
             .get_option("spark.sql.streaming.noDataMicroBatches.enabled")
             .is_none_or(|value| value.trim().eq_ignore_ascii_case("true")),
-        min_batches_to_retain: number("spark.sql.streaming.minBatchesToRetain", defaults.min_batches_to_retain),
-        polling_delay_ms: delay("spark.sql.streaming.pollingDelay", defaults.polling_delay_ms),
-        recent_progress: usize::try_from(number("spark.sql.streaming.numRecentProgressUpdates", 100)).unwrap_or(100),
+        min_batches_to_retain: number(
+            "spark.sql.streaming.minBatchesToRetain",
+            defaults.min_batches_to_retain,
+        ),
+        polling_delay_ms: delay(
+            "spark.sql.streaming.pollingDelay",
+            defaults.polling_delay_ms,
+        ),
+        recent_progress: usize::try_from(number(
+            "spark.sql.streaming.numRecentProgressUpdates",
+            100,
+        ))
+        .unwrap_or(100),
         idle_event_interval_ms: delay(
             "spark.sql.streaming.noDataProgressEventInterval",
             defaults.idle_event_interval_ms,

@@ -17,7 +17,9 @@ use millstream_engine::{
     sink::Sink,
     time::ClockRef,
 };
-use spark_connect_proto::{WriteStreamOperationStart, write_stream_operation_start::SinkDestination};
+use spark_connect_proto::{
+    WriteStreamOperationStart, write_stream_operation_start::SinkDestination,
+};
 use uuid::Uuid;
 
 use super::{pinned::settings, trigger::trigger};
@@ -75,10 +77,25 @@ pub async fn start(
     let trigger = trigger(request.trigger.as_ref())?;
     let name = Some(request.query_name.clone()).filter(|name| !name.is_empty());
     let format = sink_format(request, &input.conf)?;
-    let options = Options::from_iter(request.options.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let options = Options::from_iter(
+        request
+            .options
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
     // Spark makes the sink before it checks the plan, and opens the checkpoint after.
-    let sink = sink(request, &format, &options, output_mode, name.as_deref(), &input, environment).await?;
-    let checkpoint = checkpoint_location(&format, &options, name.as_deref(), &input.conf, environment)?;
+    let sink = sink(
+        request,
+        &format,
+        &options,
+        output_mode,
+        name.as_deref(),
+        &input,
+        environment,
+    )
+    .await?;
+    let checkpoint =
+        checkpoint_location(&format, &options, name.as_deref(), &input.conf, environment)?;
     check(&input.plan, output_mode)??;
     refuse_forgotten_output(&format, output_mode, &checkpoint).await?;
     let spec = QuerySpec {
@@ -105,25 +122,34 @@ fn output_mode(text: &str) -> Result<OutputMode> {
     if text.is_empty() {
         return Ok(OutputMode::default());
     }
-    text.parse()
-        .map_err(|_| SparkError::illegal_argument("STREAMING_OUTPUT_MODE.INVALID", &[("outputMode", text)]))
+    text.parse().map_err(|_| {
+        SparkError::illegal_argument("STREAMING_OUTPUT_MODE.INVALID", &[("outputMode", text)])
+    })
 }
 
 fn sink_format(request: &WriteStreamOperationStart, conf: &RuntimeConf) -> Result<String> {
     if request.foreach_writer.is_some() || request.format.eq_ignore_ascii_case("foreach") {
-        return Err(SparkError::unsupported("the foreach sink with functions of a client"));
+        return Err(SparkError::unsupported(
+            "the foreach sink with functions of a client",
+        ));
     }
     if request.foreach_batch.is_some() || request.format.eq_ignore_ascii_case("foreachBatch") {
-        return Err(SparkError::unsupported("the foreachBatch sink with functions of a client"));
+        return Err(SparkError::unsupported(
+            "the foreachBatch sink with functions of a client",
+        ));
     }
     if let Some(SinkDestination::TableName(table)) = &request.sink_destination {
-        return Err(SparkError::unsupported(format!("writing a stream to the table {table}")));
+        return Err(SparkError::unsupported(format!(
+            "writing a stream to the table {table}"
+        )));
     }
     if !request.clustering_column_names.is_empty() {
         return Err(SparkError::unsupported("clusterBy of a streaming query"));
     }
     match request.format.as_str() {
-        "" => Ok(conf.get_option("spark.sql.sources.default").unwrap_or_else(|| "parquet".to_string())),
+        "" => Ok(conf
+            .get_option("spark.sql.sources.default")
+            .unwrap_or_else(|| "parquet".to_string())),
         format => Ok(format.to_string()),
     }
 }
@@ -166,17 +192,31 @@ fn checkpoint_location(
 ) -> Result<CheckpointLocation> {
     const CONF: &str = "spark.sql.streaming.checkpointLocation";
     if let Some(url) = options.get("checkpointLocation") {
-        return Ok(CheckpointLocation { url: url.to_string(), temporary: false });
+        return Ok(CheckpointLocation {
+            url: url.to_string(),
+            temporary: false,
+        });
     }
     if let Some(root) = conf.get_option(CONF) {
         let folder = name.map_or_else(|| Uuid::new_v4().to_string(), str::to_string);
-        return Ok(CheckpointLocation { url: format!("{}/{folder}", root.trim_end_matches('/')), temporary: false });
+        return Ok(CheckpointLocation {
+            url: format!("{}/{folder}", root.trim_end_matches('/')),
+            temporary: false,
+        });
     }
     if registry::needs_checkpoint_location(format)? {
-        return Err(SparkError::analysis("_LEGACY_ERROR_TEMP_1298", &[("config", CONF)]));
+        return Err(SparkError::analysis(
+            "_LEGACY_ERROR_TEMP_1298",
+            &[("config", CONF)],
+        ));
     }
-    let folder = environment.temporary.join(format!("temporary-{}", Uuid::new_v4()));
-    Ok(CheckpointLocation { url: folder.to_string_lossy().into_owned(), temporary: true })
+    let folder = environment
+        .temporary
+        .join(format!("temporary-{}", Uuid::new_v4()));
+    Ok(CheckpointLocation {
+        url: folder.to_string_lossy().into_owned(),
+        temporary: true,
+    })
 }
 
 /// A sink that keeps its output in memory cannot go on where another run stopped, unless every batch brings it all.
@@ -190,10 +230,17 @@ async fn refuse_forgotten_output(
     }
     let root = storage::open(&checkpoint.url).map_err(millstream_engine::EngineError::Storage)?;
     let dir = CheckpointDir::new(root, Faults::none());
-    let begun = dir.offsets().latest_id().await.map_err(millstream_engine::EngineError::Checkpoint)?;
+    let begun = dir
+        .offsets()
+        .latest_id()
+        .await
+        .map_err(millstream_engine::EngineError::Checkpoint)?;
     if begun.is_none() {
         return Ok(());
     }
     let path = format!("{}/offsets", checkpoint.url);
-    Err(SparkError::analysis("_LEGACY_ERROR_TEMP_1299", &[("checkpointPath", &path)]))
+    Err(SparkError::analysis(
+        "_LEGACY_ERROR_TEMP_1299",
+        &[("checkpointPath", &path)],
+    ))
 }

@@ -11,9 +11,9 @@ use crate::{
 pub(super) fn trigger(requested: Option<&Requested>) -> Result<Trigger> {
     match requested {
         None => Ok(Trigger::default()),
-        Some(Requested::ProcessingTimeInterval(text)) => {
-            Ok(Trigger::ProcessingTime { interval_ms: parse_interval_ms(text)? })
-        }
+        Some(Requested::ProcessingTimeInterval(text)) => Ok(Trigger::ProcessingTime {
+            interval_ms: parse_interval_ms(text)?,
+        }),
         Some(Requested::Once(_)) => Ok(Trigger::Once),
         Some(Requested::AvailableNow(_)) => Ok(Trigger::AvailableNow),
         Some(Requested::ContinuousCheckpointInterval(_)) => {
@@ -27,9 +27,15 @@ pub(super) fn trigger(requested: Option<&Requested>) -> Result<Trigger> {
 pub fn parse_interval_ms(text: &str) -> Result<i64> {
     let interval = CalendarInterval::parse(text).ok_or_else(|| unreadable(text))?;
     if interval.months != 0 {
-        return Err(SparkError::illegal_argument("_LEGACY_ERROR_TEMP_3262", &[("interval", text)]));
+        return Err(SparkError::illegal_argument(
+            "_LEGACY_ERROR_TEMP_3262",
+            &[("interval", text)],
+        ));
     }
-    let millis = interval.fixed_micros().map(|micros| micros.div_euclid(1000)).ok_or_else(|| unreadable(text))?;
+    let millis = interval
+        .fixed_micros()
+        .map(|micros| micros.div_euclid(1000))
+        .ok_or_else(|| unreadable(text))?;
     if millis < 0 {
         return Err(SparkError::plain(
             Exception::IllegalArgument,
@@ -42,22 +48,41 @@ pub fn parse_interval_ms(text: &str) -> Result<i64> {
 /// Why an interval cannot be read: which word stands where a number or a unit should.
 fn unreadable(text: &str) -> SparkError {
     const UNITS: [&str; 10] = [
-        "year", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond",
+        "year",
+        "month",
+        "week",
+        "day",
+        "hour",
+        "minute",
+        "second",
+        "millisecond",
+        "microsecond",
+        "nanosecond",
     ];
     let lower = text.trim().to_ascii_lowercase();
-    let mut words = lower.strip_prefix("interval ").unwrap_or(&lower).split_whitespace();
+    let mut words = lower
+        .strip_prefix("interval ")
+        .unwrap_or(&lower)
+        .split_whitespace();
     let condition = |name: &str| format!("INVALID_INTERVAL_FORMAT.{name}");
     let refused = |class: String, key: &str, word: &str| {
         SparkError::illegal_argument(&class, &[("input", text), (key, word)])
     };
     while let Some(number) = words.next() {
-        if number.trim_start_matches(['-', '+']).parse::<f64>().is_err() {
+        if number
+            .trim_start_matches(['-', '+'])
+            .parse::<f64>()
+            .is_err()
+        {
             return refused(condition("UNRECOGNIZED_NUMBER"), "number", number);
         }
         let Some(unit) = words.next() else {
             return refused(condition("MISSING_UNIT"), "word", number);
         };
-        if !UNITS.iter().any(|known| unit.strip_suffix('s').unwrap_or(unit) == *known) {
+        if !UNITS
+            .iter()
+            .any(|known| unit.strip_suffix('s').unwrap_or(unit) == *known)
+        {
             return refused(condition("INVALID_UNIT"), "unit", unit);
         }
     }
@@ -70,9 +95,12 @@ mod tests {
 
     #[test]
     fn intervals_are_milliseconds() {
-        for (text, millis) in
-            [("1 minute", 60_000), ("0 seconds", 0), ("interval 5 seconds", 5_000), ("1 week 2 days", 777_600_000)]
-        {
+        for (text, millis) in [
+            ("1 minute", 60_000),
+            ("0 seconds", 0),
+            ("interval 5 seconds", 5_000),
+            ("1 week 2 days", 777_600_000),
+        ] {
             assert_eq!(parse_interval_ms(text).unwrap(), millis, "{text}");
         }
     }
@@ -89,6 +117,9 @@ mod tests {
             assert_eq!(parse_interval_ms(text).unwrap_err().class, class, "{text}");
         }
         let negative = parse_interval_ms("-1 second").unwrap_err();
-        assert_eq!(negative.message, "requirement failed: the interval of trigger should not be negative");
+        assert_eq!(
+            negative.message,
+            "requirement failed: the interval of trigger should not be negative"
+        );
     }
 }

@@ -26,14 +26,20 @@ pub(crate) fn fields_text(data_type: &DataType, start: i32, end: i32) -> Option<
     if start == 0 && usize::try_from(end).is_ok_and(|e| e + 1 == names.len()) {
         return None;
     }
-    Some(if start == end { first.to_string() } else { format!("{first} to {last}") })
+    Some(if start == end {
+        first.to_string()
+    } else {
+        format!("{first} to {last}")
+    })
 }
 
 /// Start and end of the fields that `text` names; the widest range without it.
 pub(crate) fn fields_of(data_type: &DataType, text: Option<&str>) -> Option<(i32, i32)> {
     let names = names(data_type)?;
     let widest = (0, names.len() as i32 - 1);
-    let Some(text) = text else { return Some(widest) };
+    let Some(text) = text else {
+        return Some(widest);
+    };
     let index = |name: &str| names.iter().position(|n| *n == name).map(|i| i as i32);
     let (first, last) = text.split_once(" to ").unwrap_or((text, text));
     Some(index(first).zip(index(last)).unwrap_or(widest))
@@ -42,5 +48,8 @@ pub(crate) fn fields_of(data_type: &DataType, text: Option<&str>) -> Option<(i32
 /// `interval day`, for a field of which only some fields are shown.
 pub(crate) fn interval_name(field: &Field) -> Option<String> {
     names(field.data_type())?;
-    field.metadata().get(INTERVAL_FIELDS).map(|text| format!("interval {text}"))
+    field
+        .metadata()
+        .get(INTERVAL_FIELDS)
+        .map(|text| format!("interval {text}"))
 }

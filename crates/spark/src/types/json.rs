@@ -5,8 +5,10 @@ use arrow::datatypes::{DataType, Field, Fields, Schema};
 use serde_json::{Map, Value, json};
 
 use super::{
+    CALENDAR, Metadata, TIME, TIMESTAMP_NTZ,
     interval_fields::{INTERVAL_FIELDS, fields_of, interval_name},
-    CALENDAR, Metadata, TIME, TIMESTAMP_NTZ, list, map, map_fields, timestamp, type_name};
+    list, map, map_fields, timestamp, type_name,
+};
 use crate::{
     error::{Result, SparkError, quoted},
     types::{DAY_TIME, YEAR_MONTH},
@@ -168,11 +170,14 @@ fn field_from_value(value: &Value, text: &str) -> Result<Field> {
             .collect(),
         _ => Default::default(),
     };
-    let mut field = Field::new(name, from_value(data_type, text)?, nullable).with_metadata(metadata);
+    let mut field =
+        Field::new(name, from_value(data_type, text)?, nullable).with_metadata(metadata);
     if let Some(fields) = data_type.as_str().and_then(|t| t.strip_prefix("interval "))
         && fields_of(field.data_type(), Some(fields)) != fields_of(field.data_type(), None)
     {
-        field.metadata_mut().insert(INTERVAL_FIELDS.to_string(), fields.to_string());
+        field
+            .metadata_mut()
+            .insert(INTERVAL_FIELDS.to_string(), fields.to_string());
     }
     Ok(field)
 }

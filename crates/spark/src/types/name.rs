@@ -1,7 +1,9 @@
 //! The ways Spark prints a type.
 use arrow::datatypes::{DataType, Field};
 
-use super::{interval_fields::interval_name, CALENDAR, DAY_TIME, TIME, TIMESTAMP_NTZ, YEAR_MONTH, map_fields};
+use super::{
+    CALENDAR, DAY_TIME, TIME, TIMESTAMP_NTZ, YEAR_MONTH, interval_fields::interval_name, map_fields,
+};
 
 /// `simpleString`: `array<int>`, `struct<a:bigint>`; what `df.dtypes` shows.
 pub fn simple_string(data_type: &DataType) -> String {

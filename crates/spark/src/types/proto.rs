@@ -3,8 +3,8 @@ use arrow::datatypes::{DataType, Field, Fields};
 use spark_connect_proto::{DataType as ProtoType, data_type as wire, data_type::Kind};
 
 use super::{
-    interval_fields::{INTERVAL_FIELDS, fields_of, fields_text},
     CALENDAR, DAY_TIME, Metadata, TIME, TIMESTAMP_NTZ, YEAR_MONTH,
+    interval_fields::{INTERVAL_FIELDS, fields_of, fields_text},
     json::{metadata_from_json, metadata_to_json},
     list, map, map_fields, timestamp,
 };
@@ -210,7 +210,11 @@ fn field_from_proto(field: &wire::StructField) -> Result<Field> {
         Some(t) => data_type_from_proto(t)?,
         None => DataType::Null,
     };
-    let mut metadata = field.metadata.as_deref().map(metadata_from_json).unwrap_or_default();
+    let mut metadata = field
+        .metadata
+        .as_deref()
+        .map(metadata_from_json)
+        .unwrap_or_default();
     if let Some(fields) = field.data_type.as_ref().and_then(interval_fields) {
         metadata.insert(INTERVAL_FIELDS.to_string(), fields);
     }

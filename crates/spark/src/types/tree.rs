@@ -22,7 +22,10 @@ fn draw_field(out: &mut String, field: &Field, prefix: &str, depth: i32) {
     // Writing to a String cannot fail.
     let type_name = interval_name(field).unwrap_or_else(|| type_name(field.data_type()));
     let (name, nullable) = (field.name(), field.is_nullable());
-    let _ = writeln!(out, "{prefix}-- {name}: {type_name} (nullable = {nullable})");
+    let _ = writeln!(
+        out,
+        "{prefix}-- {name}: {type_name} (nullable = {nullable})"
+    );
     draw_parts(out, field.data_type(), &format!("{prefix}    |"), depth);
 }
 

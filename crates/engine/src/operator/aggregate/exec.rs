@@ -201,7 +201,10 @@ impl PartitionRun {
         let keys = self.exec.state.key.fields().len();
         let batch_size = self.batch_size;
         self.commit(store).await?;
-        let pieces: Vec<_> = groups.iter().flat_map(|group| slices(group, batch_size)).collect();
+        let pieces: Vec<_> = groups
+            .iter()
+            .flat_map(|group| slices(group, batch_size))
+            .collect();
         Ok(stream::iter(pieces).map(move |piece| finish(&aggregates, &schema, keys, &piece)))
     }
 

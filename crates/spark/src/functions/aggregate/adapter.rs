@@ -12,7 +12,8 @@ use arrow::{
 use datafusion::{
     common::{Result as DfResult, ScalarValue},
     logical_expr::{
-        Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+        Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature,
+        Volatility,
         function::{AccumulatorArgs, StateFieldsArgs},
     },
 };
@@ -70,7 +71,10 @@ impl KernelUdaf {
 
 impl fmt::Debug for KernelUdaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KernelUdaf").field("name", &self.name).field("kernel", &self.kernel).finish()
+        f.debug_struct("KernelUdaf")
+            .field("name", &self.name)
+            .field("kernel", &self.kernel)
+            .finish()
     }
 }
 
@@ -125,8 +129,15 @@ impl AggregateUDFImpl for KernelUdaf {
     fn accumulator(&self, args: AccumulatorArgs) -> DfResult<Box<dyn Accumulator>> {
         let single = Single::new(Arc::clone(&self.kernel), Arc::clone(&self.returns));
         if args.is_distinct {
-            let types = args.expr_fields.iter().map(|f| f.data_type().clone()).collect();
-            return Ok(Box::new(DistinctAccumulator::try_new(types, Box::new(single))?));
+            let types = args
+                .expr_fields
+                .iter()
+                .map(|f| f.data_type().clone())
+                .collect();
+            return Ok(Box::new(DistinctAccumulator::try_new(
+                types,
+                Box::new(single),
+            )?));
         }
         Ok(Box::new(single))
     }
@@ -142,21 +153,37 @@ impl AggregateUDFImpl for KernelUdaf {
 
     fn state_fields(&self, args: StateFieldsArgs) -> DfResult<Vec<FieldRef>> {
         if args.is_distinct {
-            return Ok(DistinctAccumulator::state_fields(args.name, args.input_fields));
+            return Ok(DistinctAccumulator::state_fields(
+                args.name,
+                args.input_fields,
+            ));
         }
         let named = |(i, f): (usize, Field)| {
             let name = format!("{}[{i}]", args.name);
             Arc::new(f.with_name(name).with_nullable(true))
         };
-        Ok(self.kernel.state().into_iter().enumerate().map(named).collect())
+        Ok(self
+            .kernel
+            .state()
+            .into_iter()
+            .enumerate()
+            .map(named)
+            .collect())
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
         !args.is_distinct
     }
 
-    fn create_groups_accumulator(&self, _: AccumulatorArgs) -> DfResult<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Placed { inner: self.kernel.groups(), place: self.place.clone(), returns: Arc::clone(&self.returns) }))
+    fn create_groups_accumulator(
+        &self,
+        _: AccumulatorArgs,
+    ) -> DfResult<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Placed {
+            inner: self.kernel.groups(),
+            place: self.place.clone(),
+            returns: Arc::clone(&self.returns),
+        }))
     }
 }
 
@@ -170,9 +197,9 @@ struct Placed {
 impl Placed {
     fn placed<T>(&self, result: DfResult<T>) -> DfResult<T> {
         match (&self.place, result) {
-            (Some(place), Err(error)) => {
-                Err(crate::error::SparkError::from(error).with_context(place.clone()).into())
-            }
+            (Some(place), Err(error)) => Err(crate::error::SparkError::from(error)
+                .with_context(place.clone())
+                .into()),
             (_, result) => result,
         }
     }
@@ -186,7 +213,9 @@ impl GroupsAccumulator for Placed {
         filter: Option<&arrow::array::BooleanArray>,
         total: usize,
     ) -> DfResult<()> {
-        let result = self.inner.update_batch(values, group_indices, filter, total);
+        let result = self
+            .inner
+            .update_batch(values, group_indices, filter, total);
         self.placed(result)
     }
 
@@ -200,7 +229,12 @@ impl GroupsAccumulator for Placed {
         self.inner.state(emit_to)
     }
 
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total: usize) -> DfResult<()> {
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total: usize,
+    ) -> DfResult<()> {
         let result = self.inner.merge_batch(values, group_indices, total);
         self.placed(result)
     }
@@ -229,25 +263,38 @@ struct Single {
 
 impl fmt::Debug for Single {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Single").field("kernel", &self.kernel).finish()
+        f.debug_struct("Single")
+            .field("kernel", &self.kernel)
+            .finish()
     }
 }
 
 impl Single {
     fn new(kernel: Arc<dyn AggregateKernel>, returns: FieldRef) -> Self {
         let groups = Mutex::new(kernel.groups());
-        Self { kernel, groups, returns, started: false }
+        Self {
+            kernel,
+            groups,
+            returns,
+            started: false,
+        }
     }
 
     fn groups(&mut self) -> &mut Box<dyn GroupsAccumulator> {
-        self.groups.get_mut().unwrap_or_else(PoisonError::into_inner)
+        self.groups
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the group exist though no row came.
     fn start(&mut self) -> DfResult<()> {
         if !self.started {
-            let state: Vec<ArrayRef> =
-                self.kernel.state().iter().map(|f| arrow::array::new_empty_array(f.data_type())).collect();
+            let state: Vec<ArrayRef> = self
+                .kernel
+                .state()
+                .iter()
+                .map(|f| arrow::array::new_empty_array(f.data_type()))
+                .collect();
             self.groups().merge_batch(&state, &[], 1)?;
             self.started = true;
         }
@@ -287,7 +334,10 @@ impl Accumulator for Single {
         let fresh = self.kernel.groups();
         *self.groups() = fresh;
         self.started = false;
-        state.iter().map(|a| ScalarValue::try_from_array(a, 0)).collect()
+        state
+            .iter()
+            .map(|a| ScalarValue::try_from_array(a, 0))
+            .collect()
     }
 
     fn size(&self) -> usize {
@@ -313,7 +363,9 @@ impl Accumulator for Sliding {
     fn retract_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
         let mut drop = values.first().map_or(0, |v| v.len());
         while drop > 0 {
-            let Some(first) = self.rows.first_mut() else { break };
+            let Some(first) = self.rows.first_mut() else {
+                break;
+            };
             let here = first.first().map_or(0, |v| v.len());
             if here <= drop {
                 drop -= here;

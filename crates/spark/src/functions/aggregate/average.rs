@@ -36,7 +36,12 @@ pub(super) fn build(call: &Call<'_>, tolerant: bool) -> Result<TypedExpr> {
     let (rp, rs) = decimal::bounded(i32::from(p) + 4, i32::from(s) + 4);
     let result = DataType::Decimal128(rp, rs);
     let exact = call.context.eval.ansi && !tolerant;
-    let kernel = Average { sum, scale: s, result: (rp, rs), exact };
+    let kernel = Average {
+        sum,
+        scale: s,
+        result: (rp, rs),
+        exact,
+    };
     aggregate_of_kernel(&inner, Arc::new(kernel), result, true)
 }
 
@@ -54,11 +59,18 @@ impl AggregateKernel for Average {
     }
 
     fn state(&self) -> Vec<Field> {
-        vec![Field::new("sum", self.sum.clone(), true), Field::new("count", DataType::Int64, false)]
+        vec![
+            Field::new("sum", self.sum.clone(), true),
+            Field::new("count", DataType::Int64, false),
+        ]
     }
 
     fn groups(&self) -> Box<dyn GroupsAccumulator> {
-        Box::new(Groups { kernel: self.clone(), sums: vec![], counts: vec![] })
+        Box::new(Groups {
+            kernel: self.clone(),
+            sums: vec![],
+            counts: vec![],
+        })
     }
 }
 
@@ -79,11 +91,15 @@ impl Groups {
         let DataType::Decimal128(p, s) = self.kernel.sum else {
             return datafusion::common::internal_err!("a decimal average sums decimals");
         };
-        let (Some(total), Some(counted)) = (self.sums.get_mut(group), self.counts.get_mut(group)) else {
+        let (Some(total), Some(counted)) = (self.sums.get_mut(group), self.counts.get_mut(group))
+        else {
             return datafusion::common::internal_err!("group {group} was not announced");
         };
         *counted += count;
-        let next = total.zip(sum).and_then(|(a, b)| a.checked_add(b)).filter(|v| fits_decimal(*v, p));
+        let next = total
+            .zip(sum)
+            .and_then(|(a, b)| a.checked_add(b))
+            .filter(|v| fits_decimal(*v, p));
         if next.is_none() && self.kernel.exact {
             let shown = sum.map(|v| display_decimal(v, s)).unwrap_or_default();
             return Err(decimal_out_of_range(&shown, p, s).into());
@@ -102,8 +118,15 @@ impl GroupsAccumulator for Groups {
         total: usize,
     ) -> DfResult<()> {
         self.grow(total);
-        let Some(values) = values.first() else { return Ok(()) };
-        for (row, (value, group)) in values.as_primitive::<Decimal128Type>().iter().zip(group_indices).enumerate() {
+        let Some(values) = values.first() else {
+            return Ok(());
+        };
+        for (row, (value, group)) in values
+            .as_primitive::<Decimal128Type>()
+            .iter()
+            .zip(group_indices)
+            .enumerate()
+        {
             let wanted = filter.is_none_or(|f| f.is_valid(row) && f.value(row));
             if let Some(value) = value
                 && wanted
@@ -134,9 +157,17 @@ impl GroupsAccumulator for Groups {
             };
             let quotient = dividend.wrapping_div(divisor);
             let rest = dividend.wrapping_rem(divisor).wrapping_abs();
-            let away = if dividend.is_negative() { i256::MINUS_ONE } else { i256::ONE };
+            let away = if dividend.is_negative() {
+                i256::MINUS_ONE
+            } else {
+                i256::ONE
+            };
             let up = rest.wrapping_mul(i256::from_i128(2)) >= divisor;
-            let rounded = if up { quotient.wrapping_add(away) } else { quotient };
+            let rounded = if up {
+                quotient.wrapping_add(away)
+            } else {
+                quotient
+            };
             match rounded.to_i128().filter(|v| fits_decimal(*v, p)) {
                 None if self.kernel.exact => {
                     let shown = crate::functions::operators::shown_decimal(rounded, s);
@@ -145,7 +176,9 @@ impl GroupsAccumulator for Groups {
                 value => values.push(value),
             }
         }
-        Ok(Arc::new(Decimal128Array::from(values).with_precision_and_scale(p, s)?))
+        Ok(Arc::new(
+            Decimal128Array::from(values).with_precision_and_scale(p, s)?,
+        ))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> DfResult<Vec<ArrayRef>> {
@@ -155,14 +188,26 @@ impl GroupsAccumulator for Groups {
         Ok(vec![Arc::new(sums), Arc::new(Int64Array::from(counts))])
     }
 
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total: usize) -> DfResult<()> {
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total: usize,
+    ) -> DfResult<()> {
         self.grow(total);
         let [sums, counts] = values else {
             return datafusion::common::internal_err!("the state of an average has two columns");
         };
-        let (sums, counts) = (sums.as_primitive::<Decimal128Type>(), counts.as_primitive::<Int64Type>());
+        let (sums, counts) = (
+            sums.as_primitive::<Decimal128Type>(),
+            counts.as_primitive::<Int64Type>(),
+        );
         for (row, group) in group_indices.iter().enumerate() {
-            let count = if counts.is_valid(row) { counts.value(row) } else { 0 };
+            let count = if counts.is_valid(row) {
+                counts.value(row)
+            } else {
+                0
+            };
             if count > 0 {
                 self.add(*group, sums.is_valid(row).then(|| sums.value(row)), count)?;
             }
@@ -170,9 +215,17 @@ impl GroupsAccumulator for Groups {
         Ok(())
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> DfResult<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> DfResult<Vec<ArrayRef>> {
         let rows = values.first().map_or(0, |v| v.len());
-        let mut one = Groups { kernel: self.kernel.clone(), sums: vec![], counts: vec![] };
+        let mut one = Groups {
+            kernel: self.kernel.clone(),
+            sums: vec![],
+            counts: vec![],
+        };
         let groups: Vec<usize> = (0..rows).collect();
         one.update_batch(values, &groups, filter, rows)?;
         one.state(EmitTo::All)

@@ -22,29 +22,46 @@ pub(super) struct DistinctAccumulator {
 
 impl fmt::Debug for DistinctAccumulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DistinctAccumulator").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("DistinctAccumulator")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }
 
 impl DistinctAccumulator {
     pub(super) fn try_new(types: Vec<DataType>, inner: Box<dyn Accumulator>) -> Result<Self> {
         let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
-        Ok(Self { types, converter, seen: HashSet::new(), inner })
+        Ok(Self {
+            types,
+            converter,
+            seen: HashSet::new(),
+            inner,
+        })
     }
 
     pub(super) fn state_fields(name: &str, inputs: &[FieldRef]) -> Vec<FieldRef> {
         let field = |(i, f): (usize, &FieldRef)| {
             let item = list_item(f.data_type().clone(), true);
-            Arc::new(Field::new(format!("{name}[distinct {i}]"), DataType::List(item), true))
+            Arc::new(Field::new(
+                format!("{name}[distinct {i}]"),
+                DataType::List(item),
+                true,
+            ))
         };
         inputs.iter().enumerate().map(field).collect()
     }
 
     fn columns(&self) -> Result<Vec<ArrayRef>> {
         if self.seen.is_empty() {
-            return Ok(self.types.iter().map(arrow::array::new_empty_array).collect());
+            return Ok(self
+                .types
+                .iter()
+                .map(arrow::array::new_empty_array)
+                .collect());
         }
-        Ok(self.converter.convert_rows(self.seen.iter().map(OwnedRow::row))?)
+        Ok(self
+            .converter
+            .convert_rows(self.seen.iter().map(OwnedRow::row))?)
     }
 }
 
@@ -63,7 +80,10 @@ impl Accumulator for DistinctAccumulator {
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let rows = states.first().map_or(0, |s| s.len());
         for row in 0..rows {
-            let values: Vec<ArrayRef> = states.iter().map(|s| s.as_list::<i32>().value(row)).collect();
+            let values: Vec<ArrayRef> = states
+                .iter()
+                .map(|s| s.as_list::<i32>().value(row))
+                .collect();
             self.update_batch(&values)?;
         }
         Ok(())

@@ -28,11 +28,19 @@ impl AggregateKernel for Collect {
     }
 
     fn state(&self) -> Vec<Field> {
-        vec![Field::new("values", DataType::List(list_item(self.element.clone(), false)), false)]
+        vec![Field::new(
+            "values",
+            DataType::List(list_item(self.element.clone(), false)),
+            false,
+        )]
     }
 
     fn groups(&self) -> Box<dyn GroupsAccumulator> {
-        Box::new(Groups { element: self.element.clone(), distinct: self.distinct, ..Default::default() })
+        Box::new(Groups {
+            element: self.element.clone(),
+            distinct: self.distinct,
+            ..Default::default()
+        })
     }
 }
 
@@ -111,13 +119,22 @@ impl Groups {
         let lengths: Vec<usize> = emitted.iter().map(Vec::len).collect();
         let picks: Vec<(usize, usize)> = emitted.into_iter().flatten().collect();
         let arrays: Vec<&dyn Array> = self.arrays.iter().map(AsRef::as_ref).collect();
-        let values = if picks.is_empty() { new_empty_array(&self.element) } else { interleave(&arrays, &picks)? };
+        let values = if picks.is_empty() {
+            new_empty_array(&self.element)
+        } else {
+            interleave(&arrays, &picks)?
+        };
         if self.places.is_empty() {
             self.arrays.clear();
             self.bytes = 0;
         }
         let item = list_item(self.element.clone(), false);
-        Ok(Arc::new(ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), values, None)?))
+        Ok(Arc::new(ListArray::try_new(
+            item,
+            OffsetBuffer::from_lengths(lengths),
+            values,
+            None,
+        )?))
     }
 }
 
@@ -144,9 +161,16 @@ impl GroupsAccumulator for Groups {
         Ok(vec![self.emit(emit_to)?])
     }
 
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total: usize) -> Result<()> {
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total: usize,
+    ) -> Result<()> {
         self.grow(total);
-        let Some(state) = values.first() else { return Ok(()) };
+        let Some(state) = values.first() else {
+            return Ok(());
+        };
         let lists = state.as_list::<i32>();
         let mut groups = vec![];
         let mut parts: Vec<ArrayRef> = vec![];
@@ -165,15 +189,28 @@ impl GroupsAccumulator for Groups {
         self.add(&all, groups.into_iter(), None)
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         let rows = values.first().map_or(0, |v| v.len());
-        let mut one = Groups { element: self.element.clone(), distinct: false, ..Default::default() };
+        let mut one = Groups {
+            element: self.element.clone(),
+            distinct: false,
+            ..Default::default()
+        };
         let groups: Vec<usize> = (0..rows).collect();
         one.update_batch(values, &groups, filter, rows)?;
         one.state(EmitTo::All)
     }
 
     fn size(&self) -> usize {
-        self.bytes + self.places.iter().map(|p| p.capacity() * size_of::<(usize, usize)>()).sum::<usize>()
+        self.bytes
+            + self
+                .places
+                .iter()
+                .map(|p| p.capacity() * size_of::<(usize, usize)>())
+                .sum::<usize>()
     }
 }

@@ -36,50 +36,80 @@ pub(crate) const GROUPING: &str = "spark_grouping";
 pub(crate) const GROUPING_ID: &str = "spark_grouping_id";
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add(Function::aggregate("count", Parameters::variadic(0, Accepts::Any), count));
-    let summable = || Parameters::fixed([Accepts::one_of([Accepts::Numeric, Accepts::DAY_TIME, Accepts::YEAR_MONTH])]);
-    registry.add(Function::aggregate("sum", summable(), |call| sum::build(call, false)));
-    registry.add(Function::aggregate("try_sum", summable(), |call| sum::build(call, true)));
-    registry.add(
-        Function::aggregate("avg", Parameters::fixed([Accepts::Numeric]), |call| average::build(call, false))
-            .alias("mean")
-            .shown_as("avg"),
-    );
-    registry.add(Function::aggregate("try_avg", Parameters::fixed([Accepts::Numeric]), |call| {
-        average::build(call, true)
+    registry.add(Function::aggregate(
+        "count",
+        Parameters::variadic(0, Accepts::Any),
+        count,
+    ));
+    let summable = || {
+        Parameters::fixed([Accepts::one_of([
+            Accepts::Numeric,
+            Accepts::DAY_TIME,
+            Accepts::YEAR_MONTH,
+        ])])
+    };
+    registry.add(Function::aggregate("sum", summable(), |call| {
+        sum::build(call, false)
     }));
+    registry.add(Function::aggregate("try_sum", summable(), |call| {
+        sum::build(call, true)
+    }));
+    registry.add(
+        Function::aggregate("avg", Parameters::fixed([Accepts::Numeric]), |call| {
+            average::build(call, false)
+        })
+        .alias("mean")
+        .shown_as("avg"),
+    );
+    registry.add(Function::aggregate(
+        "try_avg",
+        Parameters::fixed([Accepts::Numeric]),
+        |call| average::build(call, true),
+    ));
     for (name, udaf) in [("min", min_udaf()), ("max", max_udaf())] {
-        registry.add(Function::aggregate(name, Parameters::fixed([Accepts::Any]), move |call| {
-            extreme(call, Arc::clone(&udaf))
-        }));
+        registry.add(Function::aggregate(
+            name,
+            Parameters::fixed([Accepts::Any]),
+            move |call| extreme(call, Arc::clone(&udaf)),
+        ));
     }
     for (name, aliases, udaf) in [
-        ("first", &["first_value", "any_value"][..], first_value_udaf()),
+        (
+            "first",
+            &["first_value", "any_value"][..],
+            first_value_udaf(),
+        ),
         ("last", &["last_value"][..], last_value_udaf()),
     ] {
         let parameters = Parameters::fixed([Accepts::Any]).optional([Accepts::BOOLEAN]);
-        let mut function =
-            Function::aggregate(name, parameters, move |call| first_or_last(call, Arc::clone(&udaf)));
+        let mut function = Function::aggregate(name, parameters, move |call| {
+            first_or_last(call, Arc::clone(&udaf))
+        });
         for alias in aliases {
             function = function.alias(alias);
         }
         registry.add(function);
     }
     for (name, distinct) in [("collect_list", false), ("collect_set", true)] {
-        let mut function = Function::aggregate(name, Parameters::fixed([Accepts::Any]), move |call| {
-            collect(call, distinct)
-        });
+        let mut function =
+            Function::aggregate(name, Parameters::fixed([Accepts::Any]), move |call| {
+                collect(call, distinct)
+            });
         if !distinct {
             function = function.alias("array_agg");
         }
         registry.add(function);
     }
-    registry.add(Function::aggregate("grouping", Parameters::fixed([Accepts::Any]), |call| {
-        call.aggregate(marker(GROUPING), DataType::Int8, false)
-    }));
-    registry.add(Function::aggregate("grouping_id", Parameters::variadic(0, Accepts::Any), |call| {
-        call.aggregate(marker(GROUPING_ID), DataType::Int64, false)
-    }));
+    registry.add(Function::aggregate(
+        "grouping",
+        Parameters::fixed([Accepts::Any]),
+        |call| call.aggregate(marker(GROUPING), DataType::Int8, false),
+    ));
+    registry.add(Function::aggregate(
+        "grouping_id",
+        Parameters::variadic(0, Accepts::Any),
+        |call| call.aggregate(marker(GROUPING_ID), DataType::Int64, false),
+    ));
 }
 
 /// An aggregate that only stands for something until the aggregation is built.
@@ -91,10 +121,9 @@ fn marker(name: &'static str) -> Arc<AggregateUDF> {
         Arc::new(DataType::Int64),
         Volatility::Immutable,
         Arc::new(move |_| {
-            Err(datafusion::error::DataFusionError::from(SparkError::analysis(
-                "UNSUPPORTED_GROUPING_EXPRESSION",
-                &[],
-            )))
+            Err(datafusion::error::DataFusionError::from(
+                SparkError::analysis("UNSUPPORTED_GROUPING_EXPRESSION", &[]),
+            ))
         }),
         Arc::new(vec![]),
     ))
@@ -111,14 +140,21 @@ fn count(call: &Call<'_>) -> Result<TypedExpr> {
                     ("expectedNum", " >= 1"),
                     ("actualNum", "0"),
                     ("legacyNum", "0"),
-                    ("legacyConfKey", "\"spark.sql.legacy.allowParameterlessCount\""),
+                    (
+                        "legacyConfKey",
+                        "\"spark.sql.legacy.allowParameterlessCount\"",
+                    ),
                     ("legacyConfValue", "\"true\""),
                 ],
             ));
         }
         [one] => {
             // A value that is never NULL needs no look: rows are counted.
-            let argument = if one.nullable || call.distinct { one.expr.clone() } else { lit(1_i64) };
+            let argument = if one.nullable || call.distinct {
+                one.expr.clone()
+            } else {
+                lit(1_i64)
+            };
             call.aggregate_of(count_udaf(), vec![argument], DataType::Int64, false)?
         }
         many => {
@@ -130,7 +166,11 @@ fn count(call: &Call<'_>) -> Result<TypedExpr> {
                     None => here,
                 });
             }
-            let fields = many.iter().enumerate().map(|(i, a)| (format!("c{i}"), a.clone())).collect();
+            let fields = many
+                .iter()
+                .enumerate()
+                .map(|(i, a)| (format!("c{i}"), a.clone()))
+                .collect();
             let row = named_struct(fields);
             let null = lit(crate::literal::null_of(&row.data_type)?);
             let value = when(present.unwrap_or_else(|| lit(true)), row.expr).otherwise(null)?;
@@ -145,7 +185,10 @@ fn extreme(call: &Call<'_>, udaf: Arc<AggregateUDF>) -> Result<TypedExpr> {
     if !crate::types::is_orderable(&arg.data_type) {
         return Err(call.mismatch(
             "INVALID_ORDERING_TYPE",
-            &[("functionName", &crate::error::quoted_id(call.called)), ("dataType", &arg.type_sql())],
+            &[
+                ("functionName", &crate::error::quoted_id(call.called)),
+                ("dataType", &arg.type_sql()),
+            ],
         ));
     }
     let data_type = arg.data_type.clone();
@@ -175,7 +218,10 @@ fn first_or_last(call: &Call<'_>, udaf: Arc<AggregateUDF>) -> Result<TypedExpr> 
 fn collect(call: &Call<'_>, distinct: bool) -> Result<TypedExpr> {
     let arg = call.arg(0)?;
     if distinct && matches!(arg.data_type, DataType::Map(_, _)) {
-        return Err(call.mismatch("UNSUPPORTED_INPUT_TYPE", &[("functionName", "`collect_set`"), ("dataType", "\"MAP\"")]));
+        return Err(call.mismatch(
+            "UNSUPPORTED_INPUT_TYPE",
+            &[("functionName", "`collect_set`"), ("dataType", "\"MAP\"")],
+        ));
     }
     let element = arg.data_type.clone();
     let data_type = list(element.clone(), false);

@@ -7,7 +7,8 @@ use std::{marker::PhantomData, sync::Arc};
 use arrow::{
     array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray},
     datatypes::{
-        DataType, Decimal128Type, DurationMicrosecondType, Field, Float64Type, Int64Type, IntervalYearMonthType,
+        DataType, Decimal128Type, DurationMicrosecondType, Field, Float64Type, Int64Type,
+        IntervalYearMonthType,
     },
 };
 use datafusion::{
@@ -40,7 +41,10 @@ pub(super) fn build(call: &Call<'_>, tolerant: bool) -> Result<TypedExpr> {
         (false, true) => Overflow::Error,
         (false, false) => Overflow::Wrap,
     };
-    let kernel = Sum { data_type: data_type.clone(), overflow };
+    let kernel = Sum {
+        data_type: data_type.clone(),
+        overflow,
+    };
     aggregate_of_kernel(&inner, Arc::new(kernel), data_type, true)
 }
 
@@ -64,16 +68,25 @@ impl AggregateKernel for Sum {
     }
 
     fn state(&self) -> Vec<Field> {
-        vec![Field::new("sum", self.data_type.clone(), true), Field::new("overflowed", DataType::Boolean, false)]
+        vec![
+            Field::new("sum", self.data_type.clone(), true),
+            Field::new("overflowed", DataType::Boolean, false),
+        ]
     }
 
     fn groups(&self) -> Box<dyn GroupsAccumulator> {
         let (data_type, overflow) = (self.data_type.clone(), self.overflow);
         match &self.data_type {
             DataType::Int64 => Box::new(Groups::<Int64Type>::new(data_type, overflow)),
-            DataType::Decimal128(_, _) => Box::new(Groups::<Decimal128Type>::new(data_type, overflow)),
-            DataType::Duration(_) => Box::new(Groups::<DurationMicrosecondType>::new(data_type, overflow)),
-            DataType::Interval(_) => Box::new(Groups::<IntervalYearMonthType>::new(data_type, overflow)),
+            DataType::Decimal128(_, _) => {
+                Box::new(Groups::<Decimal128Type>::new(data_type, overflow))
+            }
+            DataType::Duration(_) => {
+                Box::new(Groups::<DurationMicrosecondType>::new(data_type, overflow))
+            }
+            DataType::Interval(_) => {
+                Box::new(Groups::<IntervalYearMonthType>::new(data_type, overflow))
+            }
             _ => Box::new(Groups::<Float64Type>::new(data_type, overflow)),
         }
     }
@@ -82,7 +95,11 @@ impl AggregateKernel for Sum {
 /// Addition that knows when it does not fit.
 pub(super) trait Addable: ArrowPrimitiveType {
     /// The sum; `Err` with the wrapped value if it does not fit a `data_type`.
-    fn add(a: Self::Native, b: Self::Native, data_type: &DataType) -> std::result::Result<Self::Native, Self::Native>;
+    fn add(
+        a: Self::Native,
+        b: Self::Native,
+        data_type: &DataType,
+    ) -> std::result::Result<Self::Native, Self::Native>;
     /// The error for a sum that does not fit.
     fn overflow(value: Self::Native, data_type: &DataType) -> SparkError {
         let _ = (value, data_type);
@@ -116,7 +133,9 @@ impl Addable for Float64Type {
 
 impl Addable for Decimal128Type {
     fn add(a: i128, b: i128, data_type: &DataType) -> std::result::Result<i128, i128> {
-        let DataType::Decimal128(p, _) = data_type else { return Err(a) };
+        let DataType::Decimal128(p, _) = data_type else {
+            return Err(a);
+        };
         match a.checked_add(b) {
             Some(sum) if fits_decimal(sum, *p) => Ok(sum),
             Some(sum) => Err(sum),
@@ -143,17 +162,27 @@ struct Groups<T: Addable> {
 
 impl<T: Addable> Groups<T> {
     fn new(data_type: DataType, overflow: Overflow) -> Self {
-        Self { data_type, overflow, sums: vec![], present: vec![], overflowed: vec![], kind: PhantomData }
+        Self {
+            data_type,
+            overflow,
+            sums: vec![],
+            present: vec![],
+            overflowed: vec![],
+            kind: PhantomData,
+        }
     }
 
     fn grow(&mut self, total: usize) {
-        self.sums.resize(total.max(self.sums.len()), T::default_value());
+        self.sums
+            .resize(total.max(self.sums.len()), T::default_value());
         self.present.resize(total.max(self.present.len()), false);
-        self.overflowed.resize(total.max(self.overflowed.len()), false);
+        self.overflowed
+            .resize(total.max(self.overflowed.len()), false);
     }
 
     fn add(&mut self, group: usize, value: T::Native) -> DfResult<()> {
-        let (Some(sum), Some(present)) = (self.sums.get_mut(group), self.present.get_mut(group)) else {
+        let (Some(sum), Some(present)) = (self.sums.get_mut(group), self.present.get_mut(group))
+        else {
             return datafusion::common::internal_err!("group {group} was not announced");
         };
         *present = true;
@@ -161,7 +190,9 @@ impl<T: Addable> Groups<T> {
             Ok(next) => *sum = next,
             Err(value) => match self.overflow {
                 Overflow::Error => return Err(T::overflow(value, &self.data_type).into()),
-                Overflow::Wrap if !matches!(self.data_type, DataType::Decimal128(_, _)) => *sum = value,
+                Overflow::Wrap if !matches!(self.data_type, DataType::Decimal128(_, _)) => {
+                    *sum = value
+                }
                 _ => {
                     if let Some(flag) = self.overflowed.get_mut(group) {
                         *flag = true;
@@ -176,9 +207,15 @@ impl<T: Addable> Groups<T> {
         let sums = emit_to.take_needed(&mut self.sums);
         let present = emit_to.take_needed(&mut self.present);
         let overflowed = emit_to.take_needed(&mut self.overflowed);
-        let values: PrimitiveArray<T> =
-            sums.into_iter().zip(present).map(|(s, p)| p.then_some(s)).collect();
-        (values.with_data_type(self.data_type.clone()), BooleanArray::from(overflowed))
+        let values: PrimitiveArray<T> = sums
+            .into_iter()
+            .zip(present)
+            .map(|(s, p)| p.then_some(s))
+            .collect();
+        (
+            values.with_data_type(self.data_type.clone()),
+            BooleanArray::from(overflowed),
+        )
     }
 }
 
@@ -194,7 +231,9 @@ where
         total: usize,
     ) -> DfResult<()> {
         self.grow(total);
-        let Some(values) = values.first() else { return Ok(()) };
+        let Some(values) = values.first() else {
+            return Ok(());
+        };
         let values = values.as_primitive::<T>();
         if values.null_count() == 0 && filter.is_none() {
             for (value, group) in values.values().iter().zip(group_indices) {
@@ -231,14 +270,20 @@ where
         Ok(vec![Arc::new(sums), Arc::new(overflowed)])
     }
 
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total: usize) -> DfResult<()> {
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total: usize,
+    ) -> DfResult<()> {
         self.grow(total);
         let [sums, overflowed] = values else {
             return datafusion::common::internal_err!("the state of a sum has two columns");
         };
         let (sums, overflowed) = (sums.as_primitive::<T>(), overflowed.as_boolean());
         for (row, group) in group_indices.iter().enumerate() {
-            if overflowed.is_valid(row) && overflowed.value(row)
+            if overflowed.is_valid(row)
+                && overflowed.value(row)
                 && let Some(flag) = self.overflowed.get_mut(*group)
             {
                 *flag = true;
@@ -250,7 +295,11 @@ where
         Ok(())
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> DfResult<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> DfResult<Vec<ArrayRef>> {
         let rows = values.first().map_or(0, |v| v.len());
         let mut one = Self::new(self.data_type.clone(), self.overflow);
         let groups: Vec<usize> = (0..rows).collect();

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum, PrimitiveArray},
     compute::kernels::numeric,
-    datatypes::{
-        DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    },
+    datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
 use datafusion::{common::ScalarValue, logical_expr::Volatility};
 
@@ -18,12 +16,12 @@ use super::{decimal, interval};
 use crate::{
     cast::coerce,
     coercion,
-    error::{
-        Result, SparkError, arithmetic_overflow, divide_by_zero, quoted, remainder_by_zero,
-    },
+    error::{Result, SparkError, arithmetic_overflow, divide_by_zero, quoted, remainder_by_zero},
     functions::{Accepts, Batch, Call, Function, Kernel, Parameters, Registry},
     typed::TypedExpr,
-    types::{self, decimal::DecimalOp, is_decimal, is_floating, is_integral, is_interval, is_numeric},
+    types::{
+        self, decimal::DecimalOp, is_decimal, is_floating, is_integral, is_interval, is_numeric,
+    },
 };
 
 /// A binary operator.
@@ -105,21 +103,35 @@ pub(super) fn register(registry: &mut Registry) {
     }));
     let one_or_two = Parameters::fixed([Accepts::Any]).optional([Accepts::Any]);
     registry.add(Function::rewrite("-", one_or_two, |call| {
-        if call.args.len() == 1 { negate(call) } else { operate(call, Operator::Subtract) }
+        if call.args.len() == 1 {
+            negate(call)
+        } else {
+            operate(call, Operator::Subtract)
+        }
     }));
-    registry.add(Function::rewrite("negative", Parameters::fixed([Accepts::Any]), |call| {
-        Ok(negate(call)?.named(call.name()))
-    }));
-    registry.add(Function::rewrite("positive", Parameters::fixed([Accepts::Any]), |call| {
-        let arg = numeric_or_interval(call, call.arg(0)?.clone())?;
-        let name = format!("(+ {})", call.arg(0)?.name);
-        Ok(arg.named(name))
-    }));
+    registry.add(Function::rewrite(
+        "negative",
+        Parameters::fixed([Accepts::Any]),
+        |call| Ok(negate(call)?.named(call.name())),
+    ));
+    registry.add(Function::rewrite(
+        "positive",
+        Parameters::fixed([Accepts::Any]),
+        |call| {
+            let arg = numeric_or_interval(call, call.arg(0)?.clone())?;
+            let name = format!("(+ {})", call.arg(0)?.name);
+            Ok(arg.named(name))
+        },
+    ));
 }
 
 /// `(left op right)`, as Spark names it.
 pub(super) fn infix(call: &Call<'_>, symbol: &str) -> Result<String> {
-    Ok(format!("({} {symbol} {})", call.arg(0)?.name, call.arg(1)?.name))
+    Ok(format!(
+        "({} {symbol} {})",
+        call.arg(0)?.name,
+        call.arg(1)?.name
+    ))
 }
 
 fn operate(call: &Call<'_>, operator: Operator) -> Result<TypedExpr> {
@@ -143,13 +155,19 @@ fn operate(call: &Call<'_>, operator: Operator) -> Result<TypedExpr> {
         (t, _, _) => (t.clone(), kernel(operator)),
     };
     let ansi = call.context.eval.ansi;
-    let nullable = left.nullable
-        || right.nullable
-        || operator.divides()
-        || (is_decimal(&data_type) && !ansi);
-    let inner = Call { args: vec![left, right], ..reduced(call) };
-    let typed =
-        inner.kernel_with(operator.symbol(), Kernel::Plain(kernel), data_type, nullable, Volatility::Immutable);
+    let nullable =
+        left.nullable || right.nullable || operator.divides() || (is_decimal(&data_type) && !ansi);
+    let inner = Call {
+        args: vec![left, right],
+        ..reduced(call)
+    };
+    let typed = inner.kernel_with(
+        operator.symbol(),
+        Kernel::Plain(kernel),
+        data_type,
+        nullable,
+        Volatility::Immutable,
+    );
     Ok(typed.named(name))
 }
 
@@ -173,7 +191,13 @@ fn operands(
     match (&l, &r) {
         (DataType::Utf8, DataType::Utf8) if context.ansi => return Ok(None),
         (DataType::Utf8, _) | (_, DataType::Utf8) if !context.ansi => {
-            let double = |t: &DataType| if *t == DataType::Utf8 { DataType::Float64 } else { t.clone() };
+            let double = |t: &DataType| {
+                if *t == DataType::Utf8 {
+                    DataType::Float64
+                } else {
+                    t.clone()
+                }
+            };
             (l, r) = (double(&l), double(&r));
         }
         (DataType::Utf8, _) | (_, DataType::Utf8) => {
@@ -194,8 +218,12 @@ fn operands(
         return Ok(None);
     }
     let (l, r) = match operator {
-        Operator::Divide if !is_decimal(&l) && !is_decimal(&r) => (DataType::Float64, DataType::Float64),
-        Operator::IntegralDivide if is_integral(&l) && is_integral(&r) => (DataType::Int64, DataType::Int64),
+        Operator::Divide if !is_decimal(&l) && !is_decimal(&r) => {
+            (DataType::Float64, DataType::Float64)
+        }
+        Operator::IntegralDivide if is_integral(&l) && is_integral(&r) => {
+            (DataType::Int64, DataType::Int64)
+        }
         Operator::IntegralDivide if !is_decimal(&l) && !is_decimal(&r) => return Ok(None),
         _ if is_decimal(&l) != is_decimal(&r) => {
             if is_floating(&l) || is_floating(&r) {
@@ -210,7 +238,10 @@ fn operands(
             None => return Ok(None),
         },
     };
-    Ok(Some((coerce(left.clone(), &l, context)?, coerce(right.clone(), &r, context)?)))
+    Ok(Some((
+        coerce(left.clone(), &l, context)?,
+        coerce(right.clone(), &r, context)?,
+    )))
 }
 
 fn is_numeric_type(data_type: &DataType) -> bool {
@@ -252,7 +283,11 @@ fn wrong_operands(call: &Call<'_>, operator: Operator, name: &str) -> SparkError
     }
     SparkError::analysis(
         "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES",
-        &[("sqlExpr", &quoted(name)), ("left", &left.type_sql()), ("right", &right.type_sql())],
+        &[
+            ("sqlExpr", &quoted(name)),
+            ("left", &left.type_sql()),
+            ("right", &right.type_sql()),
+        ],
     )
 }
 
@@ -270,10 +305,23 @@ fn numeric_or_interval(call: &Call<'_>, value: TypedExpr) -> Result<TypedExpr> {
 fn negate(call: &Call<'_>) -> Result<TypedExpr> {
     let name = format!("(- {})", call.arg(0)?.name);
     let value = numeric_or_interval(call, call.arg(0)?.clone())?;
-    let (data_type, nullable, metadata) = (value.data_type.clone(), value.nullable, value.metadata.clone());
-    let inner = Call { args: vec![value], ..reduced(call) };
+    let (data_type, nullable, metadata) = (
+        value.data_type.clone(),
+        value.nullable,
+        value.metadata.clone(),
+    );
+    let inner = Call {
+        args: vec![value],
+        ..reduced(call)
+    };
     let mut typed = inner
-        .kernel_with("negative", Kernel::Plain(negate_kernel), data_type, nullable, Volatility::Immutable)
+        .kernel_with(
+            "negative",
+            Kernel::Plain(negate_kernel),
+            data_type,
+            nullable,
+            Volatility::Immutable,
+        )
         .named(name);
     typed.metadata = metadata;
     Ok(typed)
@@ -306,9 +354,15 @@ fn kernel(operator: Operator) -> fn(&Batch<'_>) -> Result<ArrayRef> {
     }
 }
 
-type ArrowKernel = fn(&dyn Datum, &dyn Datum) -> std::result::Result<ArrayRef, arrow::error::ArrowError>;
+type ArrowKernel =
+    fn(&dyn Datum, &dyn Datum) -> std::result::Result<ArrayRef, arrow::error::ArrowError>;
 
-fn checked(batch: &Batch<'_>, operator: Operator, exact: ArrowKernel, wrapping: ArrowKernel) -> Result<ArrayRef> {
+fn checked(
+    batch: &Batch<'_>,
+    operator: Operator,
+    exact: ArrowKernel,
+    wrapping: ArrowKernel,
+) -> Result<ArrayRef> {
     let (left, right) = (datum(batch, 0)?, datum(batch, 1)?);
     let result = if batch.context().ansi {
         exact(left.as_ref(), right.as_ref()).map_err(|_| overflow(batch, operator))?
@@ -324,11 +378,21 @@ fn add(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn subtract(batch: &Batch<'_>) -> Result<ArrayRef> {
-    checked(batch, Operator::Subtract, numeric::sub, numeric::sub_wrapping)
+    checked(
+        batch,
+        Operator::Subtract,
+        numeric::sub,
+        numeric::sub_wrapping,
+    )
 }
 
 fn multiply(batch: &Batch<'_>) -> Result<ArrayRef> {
-    checked(batch, Operator::Multiply, numeric::mul, numeric::mul_wrapping)
+    checked(
+        batch,
+        Operator::Multiply,
+        numeric::mul,
+        numeric::mul_wrapping,
+    )
 }
 
 fn overflow(batch: &Batch<'_>, operator: Operator) -> SparkError {
@@ -341,11 +405,18 @@ fn overflow(batch: &Batch<'_>, operator: Operator) -> SparkError {
 
 /// TINYINT and SMALLINT name the operands.
 fn narrow_overflow(batch: &Batch<'_>, operator: Operator) -> SparkError {
-    let row = |index: usize| batch.array(index).and_then(|a| Ok(arrow::compute::cast(&a, &DataType::Int64)?));
+    let row = |index: usize| {
+        batch
+            .array(index)
+            .and_then(|a| Ok(arrow::compute::cast(&a, &DataType::Int64)?))
+    };
     let (Ok(left), Ok(right)) = (row(0), row(1)) else {
         return arithmetic_overflow("overflow", operator.tolerant());
     };
-    let (left, right) = (left.as_primitive::<Int64Type>(), right.as_primitive::<Int64Type>());
+    let (left, right) = (
+        left.as_primitive::<Int64Type>(),
+        right.as_primitive::<Int64Type>(),
+    );
     let (low, high) = match batch.return_type() {
         DataType::Int8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
         _ => (i64::from(i16::MIN), i64::from(i16::MAX)),
@@ -368,7 +439,10 @@ fn narrow_overflow(batch: &Batch<'_>, operator: Operator) -> SparkError {
             ("value1", &format!("{l}{suffix}")),
             ("symbol", operator.symbol()),
             ("value2", &format!("{r}{suffix}")),
-            ("functionName", &crate::error::quoted_id(operator.tolerant())),
+            (
+                "functionName",
+                &crate::error::quoted_id(operator.tolerant()),
+            ),
         ],
     )
 }
@@ -380,7 +454,8 @@ fn by_rows<T: ArrowPrimitiveType>(
     by_zero: fn() -> SparkError,
     op: impl Fn(T::Native, T::Native) -> Result<T::Native>,
 ) -> Result<ArrayRef> {
-    let (left, right): (PrimitiveArray<T>, PrimitiveArray<T>) = (batch.primitive(0)?, batch.primitive(1)?);
+    let (left, right): (PrimitiveArray<T>, PrimitiveArray<T>) =
+        (batch.primitive(0)?, batch.primitive(1)?);
     let ansi = batch.context().ansi;
     let mut values: Vec<Option<T::Native>> = Vec::with_capacity(left.len());
     for (l, r) in left.iter().zip(right.iter()) {
@@ -399,21 +474,53 @@ fn divide(batch: &Batch<'_>) -> Result<ArrayRef> {
 
 fn integral_divide(batch: &Batch<'_>) -> Result<ArrayRef> {
     let ansi = batch.context().ansi;
-    by_rows::<Int64Type>(batch, |r| r == 0, divide_by_zero, move |l, r| match l.checked_div(r) {
-        Some(v) => Ok(v),
-        None if ansi => Err(arithmetic_overflow("Overflow in integral divide", "try_divide")),
-        None => Ok(l.wrapping_div(r)),
-    })
+    by_rows::<Int64Type>(
+        batch,
+        |r| r == 0,
+        divide_by_zero,
+        move |l, r| match l.checked_div(r) {
+            Some(v) => Ok(v),
+            None if ansi => Err(arithmetic_overflow(
+                "Overflow in integral divide",
+                "try_divide",
+            )),
+            None => Ok(l.wrapping_div(r)),
+        },
+    )
 }
 
 fn remainder(batch: &Batch<'_>) -> Result<ArrayRef> {
     match batch.return_type() {
-        DataType::Int8 => by_rows::<Int8Type>(batch, |r| r == 0, remainder_by_zero, |l, r| Ok(l.wrapping_rem(r))),
-        DataType::Int16 => by_rows::<Int16Type>(batch, |r| r == 0, remainder_by_zero, |l, r| Ok(l.wrapping_rem(r))),
-        DataType::Int32 => by_rows::<Int32Type>(batch, |r| r == 0, remainder_by_zero, |l, r| Ok(l.wrapping_rem(r))),
-        DataType::Int64 => by_rows::<Int64Type>(batch, |r| r == 0, remainder_by_zero, |l, r| Ok(l.wrapping_rem(r))),
-        DataType::Float32 => by_rows::<Float32Type>(batch, |r| r == 0.0, remainder_by_zero, |l, r| Ok(l % r)),
-        DataType::Float64 => by_rows::<Float64Type>(batch, |r| r == 0.0, remainder_by_zero, |l, r| Ok(l % r)),
+        DataType::Int8 => by_rows::<Int8Type>(
+            batch,
+            |r| r == 0,
+            remainder_by_zero,
+            |l, r| Ok(l.wrapping_rem(r)),
+        ),
+        DataType::Int16 => by_rows::<Int16Type>(
+            batch,
+            |r| r == 0,
+            remainder_by_zero,
+            |l, r| Ok(l.wrapping_rem(r)),
+        ),
+        DataType::Int32 => by_rows::<Int32Type>(
+            batch,
+            |r| r == 0,
+            remainder_by_zero,
+            |l, r| Ok(l.wrapping_rem(r)),
+        ),
+        DataType::Int64 => by_rows::<Int64Type>(
+            batch,
+            |r| r == 0,
+            remainder_by_zero,
+            |l, r| Ok(l.wrapping_rem(r)),
+        ),
+        DataType::Float32 => {
+            by_rows::<Float32Type>(batch, |r| r == 0.0, remainder_by_zero, |l, r| Ok(l % r))
+        }
+        DataType::Float64 => {
+            by_rows::<Float64Type>(batch, |r| r == 0.0, remainder_by_zero, |l, r| Ok(l % r))
+        }
         other => Err(SparkError::internal(format!("% of {other}"))),
     }
 }

@@ -26,14 +26,18 @@ pub(super) fn register(registry: &mut Registry) {
         (">=", ">=", Operator::GtEq),
         ("<=>", "<=>", Operator::IsNotDistinctFrom),
     ] {
-        registry.add(Function::rewrite(name, two(), move |call| compare(call, symbol, operator)));
+        registry.add(Function::rewrite(name, two(), move |call| {
+            compare(call, symbol, operator)
+        }));
     }
     for name in ["!=", "<>"] {
         registry.add(Function::rewrite(name, two(), |call| {
             let equal = compare(call, "=", Operator::Eq)?;
             let name = format!("(NOT {})", equal.name);
             let nullable = equal.nullable;
-            Ok(call.result(not_equal(equal.expr), DataType::Boolean, nullable).named(name))
+            Ok(call
+                .result(not_equal(equal.expr), DataType::Boolean, nullable)
+                .named(name))
         }));
     }
     registry.add(Function::rewrite("equal_null", two(), |call| {
@@ -48,14 +52,23 @@ pub(super) fn register(registry: &mut Registry) {
 /// `NOT (a = b)`, as the comparison it is.
 fn not_equal(equal: Expr) -> Expr {
     match equal {
-        Expr::BinaryExpr(b) if b.op == Operator::Eq => binary_expr(*b.left, Operator::NotEq, *b.right),
+        Expr::BinaryExpr(b) if b.op == Operator::Eq => {
+            binary_expr(*b.left, Operator::NotEq, *b.right)
+        }
         other => datafusion::logical_expr::not(other),
     }
 }
 
 fn compare(call: &Call<'_>, symbol: &str, operator: Operator) -> Result<TypedExpr> {
     let name = infix(call, symbol)?;
-    let compared = comparison(call, call.arg(0)?.clone(), call.arg(1)?.clone(), operator, symbol, &name)?;
+    let compared = comparison(
+        call,
+        call.arg(0)?.clone(),
+        call.arg(1)?.clone(),
+        operator,
+        symbol,
+        &name,
+    )?;
     Ok(compared.named(name))
 }
 
@@ -68,10 +81,15 @@ fn comparison(
     name: &str,
 ) -> Result<TypedExpr> {
     let context = &call.context.eval;
-    let Some(common) = coercion::for_comparison(&left.data_type, &right.data_type, context.ansi) else {
+    let Some(common) = coercion::for_comparison(&left.data_type, &right.data_type, context.ansi)
+    else {
         return Err(SparkError::analysis(
             "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES",
-            &[("sqlExpr", &quoted(name)), ("left", &left.type_sql()), ("right", &right.type_sql())],
+            &[
+                ("sqlExpr", &quoted(name)),
+                ("left", &left.type_sql()),
+                ("right", &right.type_sql()),
+            ],
         ));
     };
     let null_safe = operator == Operator::IsNotDistinctFrom;
@@ -90,9 +108,16 @@ fn comparison(
         // Two NULLs without a type.
         lit(ScalarValue::Boolean(null_safe.then_some(true)))
     } else {
-        let (l, r) = (coerce(left, &common, context)?, coerce(right, &common, context)?);
+        let (l, r) = (
+            coerce(left, &common, context)?,
+            coerce(right, &common, context)?,
+        );
         let nullable_now = !null_safe && (l.nullable || r.nullable);
-        let typed = call.result(binary_expr(l.expr, operator, r.expr), DataType::Boolean, nullable_now);
+        let typed = call.result(
+            binary_expr(l.expr, operator, r.expr),
+            DataType::Boolean,
+            nullable_now,
+        );
         return Ok(typed);
     };
     Ok(call.result(expr, DataType::Boolean, nullable))
@@ -120,7 +145,9 @@ fn is_in(call: &Call<'_>) -> Result<TypedExpr> {
     };
     let nullable = values.iter().any(|v| v.nullable);
     let mut values = values.into_iter();
-    let Some(value) = values.next() else { return Err(SparkError::internal("IN without a value")) };
+    let Some(value) = values.next() else {
+        return Err(SparkError::internal("IN without a value"));
+    };
     let expr = if common.is_nested() {
         let same = values.map(|v| binary_expr(value.expr.clone(), Operator::Eq, v.expr));
         same.reduce(|a, b| a.or(b)).unwrap_or_else(|| lit(false))
@@ -135,9 +162,23 @@ fn is_in(call: &Call<'_>) -> Result<TypedExpr> {
 fn between(call: &Call<'_>) -> Result<TypedExpr> {
     let (value, low, high) = (call.arg(0)?, call.arg(1)?, call.arg(2)?);
     let at_least = format!("({} >= {})", value.name, low.name);
-    let lower = comparison(call, value.clone(), low.clone(), Operator::GtEq, ">=", &at_least)?;
+    let lower = comparison(
+        call,
+        value.clone(),
+        low.clone(),
+        Operator::GtEq,
+        ">=",
+        &at_least,
+    )?;
     let at_most = format!("({} <= {})", value.name, high.name);
-    let upper = comparison(call, value.clone(), high.clone(), Operator::LtEq, "<=", &at_most)?;
+    let upper = comparison(
+        call,
+        value.clone(),
+        high.clone(),
+        Operator::LtEq,
+        "<=",
+        &at_most,
+    )?;
     let nullable = lower.nullable || upper.nullable;
     Ok(call.result(lower.expr.and(upper.expr), DataType::Boolean, nullable))
 }

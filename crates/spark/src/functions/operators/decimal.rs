@@ -47,11 +47,18 @@ fn compute(
     op: fn(i256, i256, Scales) -> Exact,
     by_zero: fn() -> SparkError,
 ) -> Result<ArrayRef> {
-    let (left, right) = (batch.primitive::<Decimal128Type>(0)?, batch.primitive::<Decimal128Type>(1)?);
+    let (left, right) = (
+        batch.primitive::<Decimal128Type>(0)?,
+        batch.primitive::<Decimal128Type>(1)?,
+    );
     let DataType::Decimal128(p, s) = batch.return_type() else {
         return Err(SparkError::internal("decimal arithmetic gives decimals"));
     };
-    let scales = Scales { left: left.scale(), right: right.scale(), result: *s };
+    let scales = Scales {
+        left: left.scale(),
+        right: right.scale(),
+        result: *s,
+    };
     let ansi = batch.context().ansi;
     let mut values: Vec<Option<i128>> = Vec::with_capacity(batch.len());
     for (l, r) in left.iter().zip(right.iter()) {
@@ -74,19 +81,25 @@ fn compute(
             None => values.push(None),
         }
     }
-    Ok(Arc::new(Decimal128Array::from(values).with_precision_and_scale(*p, *s)?))
+    Ok(Arc::new(
+        Decimal128Array::from(values).with_precision_and_scale(*p, *s)?,
+    ))
 }
 
 /// A value that does not fit, with the 38 digits that Java would have computed.
 pub(crate) fn shown(value: i256, scale: i8) -> String {
     let excess = value.wrapping_abs().to_string().len().saturating_sub(38) as i32;
     if excess == 0 {
-        return value.to_i128().map_or_else(|| value.to_string(), |v| display_decimal(v, scale));
+        return value
+            .to_i128()
+            .map_or_else(|| value.to_string(), |v| display_decimal(v, scale));
     }
     // The digits beyond the 38th are rounded away, those of the fraction first.
     let kept = (i32::from(scale) - excess).max(0);
     let rounded = half_up(value, power(excess));
-    let whole = rounded.wrapping_mul(power((excess - i32::from(scale)).max(0))).to_string();
+    let whole = rounded
+        .wrapping_mul(power((excess - i32::from(scale)).max(0)))
+        .to_string();
     let point = whole.len().saturating_sub(kept as usize);
     match (kept, whole.get(..point), whole.get(point..)) {
         (1.., Some(digits), Some(fraction)) => format!("{digits}.{fraction}"),
@@ -111,7 +124,11 @@ fn half_up(value: i256, divisor: i256) -> i256 {
     let rest = value.wrapping_rem(divisor).wrapping_abs();
     let two = i256::from_i128(2);
     if rest.wrapping_mul(two) >= divisor.wrapping_abs() {
-        let away = if value.is_negative() == divisor.is_negative() { i256::ONE } else { i256::MINUS_ONE };
+        let away = if value.is_negative() == divisor.is_negative() {
+            i256::ONE
+        } else {
+            i256::MINUS_ONE
+        };
         quotient.wrapping_add(away)
     } else {
         quotient
@@ -124,13 +141,21 @@ fn exact_add(left: i256, right: i256, scales: Scales, subtract: bool) -> Exact {
         rescale(left, i32::from(scales.left), common),
         rescale(right, i32::from(scales.right), common),
     );
-    let sum = if subtract { l.wrapping_sub(r) } else { l.wrapping_add(r) };
+    let sum = if subtract {
+        l.wrapping_sub(r)
+    } else {
+        l.wrapping_add(r)
+    };
     Some(rescale(sum, common, i32::from(scales.result)))
 }
 
 fn multiply(left: i256, right: i256, scales: Scales) -> Exact {
     let scale = i32::from(scales.left) + i32::from(scales.right);
-    Some(rescale(left.wrapping_mul(right), scale, i32::from(scales.result)))
+    Some(rescale(
+        left.wrapping_mul(right),
+        scale,
+        i32::from(scales.result),
+    ))
 }
 
 fn divide(left: i256, right: i256, scales: Scales) -> Exact {
@@ -159,7 +184,10 @@ fn remainder(left: i256, right: i256, scales: Scales) -> Exact {
 }
 
 fn integral_divide(batch: &Batch<'_>) -> Result<ArrayRef> {
-    let (left, right) = (batch.primitive::<Decimal128Type>(0)?, batch.primitive::<Decimal128Type>(1)?);
+    let (left, right) = (
+        batch.primitive::<Decimal128Type>(0)?,
+        batch.primitive::<Decimal128Type>(1)?,
+    );
     let (ls, rs) = (scale_of(left.data_type()), scale_of(right.data_type()));
     let common = i32::from(ls.max(rs));
     let ansi = batch.context().ansi;
@@ -171,10 +199,17 @@ fn integral_divide(batch: &Batch<'_>) -> Result<ArrayRef> {
             (Some(l), Some(r)) => {
                 let l = rescale(i256::from_i128(l), i32::from(ls), common);
                 let r = rescale(i256::from_i128(r), i32::from(rs), common);
-                match l.wrapping_div(r).to_i128().and_then(|v| i64::try_from(v).ok()) {
+                match l
+                    .wrapping_div(r)
+                    .to_i128()
+                    .and_then(|v| i64::try_from(v).ok())
+                {
                     Some(v) => Some(v),
                     None if ansi => {
-                        return Err(arithmetic_overflow("Overflow in integral divide", "try_divide"));
+                        return Err(arithmetic_overflow(
+                            "Overflow in integral divide",
+                            "try_divide",
+                        ));
                     }
                     None => None,
                 }

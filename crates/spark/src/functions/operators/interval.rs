@@ -17,12 +17,14 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray},
     datatypes::{
-        DataType, Date32Type, DurationMicrosecondType, Float64Type, Int32Type, IntervalMonthDayNanoType,
-        IntervalYearMonthType, TimestampMicrosecondType,
+        DataType, Date32Type, DurationMicrosecondType, Float64Type, Int32Type,
+        IntervalMonthDayNanoType, IntervalYearMonthType, TimestampMicrosecondType,
     },
 };
 use datafusion::logical_expr::Volatility;
-use millstream_connectors::datetime::{MICROS_PER_DAY, Zone, civil_from_days, days_from_civil, days_in_month};
+use millstream_connectors::datetime::{
+    MICROS_PER_DAY, Zone, civil_from_days, days_from_civil, days_in_month,
+};
 
 use super::arithmetic::{Operator, datum, reduced};
 use crate::{
@@ -31,26 +33,41 @@ use crate::{
     functions::{Batch, Call, Kernel},
     typed::TypedExpr,
     types::{
-        fields_of, fields_text, INTERVAL_FIELDS, CALENDAR, DAY_TIME, Metadata, YEAR_MONTH, is_ansi_interval, is_datetime, is_integral, is_interval,
-        is_numeric, is_timestamp, timestamp,
+        CALENDAR, DAY_TIME, INTERVAL_FIELDS, Metadata, YEAR_MONTH, fields_of, fields_text,
+        is_ansi_interval, is_datetime, is_integral, is_interval, is_numeric, is_timestamp,
+        timestamp,
     },
 };
 
 /// The result where one side is a date, timestamp or interval; `None` where none is.
-pub(super) fn operate(call: &Call<'_>, operator: Operator, name: &str) -> Result<Option<TypedExpr>> {
+pub(super) fn operate(
+    call: &Call<'_>,
+    operator: Operator,
+    name: &str,
+) -> Result<Option<TypedExpr>> {
     let (left, right) = (call.arg(0)?, call.arg(1)?);
     let (l, r) = (&left.data_type, &right.data_type);
     if !is_datetime(l) && !is_datetime(r) && !is_interval(l) && !is_interval(r) {
         return Ok(None);
     }
     match operator {
-        Operator::Add if is_datetime(r) && !is_datetime(l) => shift(call, right.clone(), left.clone(), false),
-        Operator::Add if is_datetime(l) && !is_datetime(r) => shift(call, left.clone(), right.clone(), false),
+        Operator::Add if is_datetime(r) && !is_datetime(l) => {
+            shift(call, right.clone(), left.clone(), false)
+        }
+        Operator::Add if is_datetime(l) && !is_datetime(r) => {
+            shift(call, left.clone(), right.clone(), false)
+        }
         Operator::Subtract if is_datetime(l) && is_datetime(r) => difference(call, name).map(Some),
-        Operator::Subtract if is_datetime(l) && *r == DataType::Utf8 => difference(call, name).map(Some),
-        Operator::Subtract if is_datetime(r) && *l == DataType::Utf8 => difference(call, name).map(Some),
+        Operator::Subtract if is_datetime(l) && *r == DataType::Utf8 => {
+            difference(call, name).map(Some)
+        }
+        Operator::Subtract if is_datetime(r) && *l == DataType::Utf8 => {
+            difference(call, name).map(Some)
+        }
         Operator::Subtract if is_datetime(l) => shift(call, left.clone(), right.clone(), true),
-        Operator::Add | Operator::Subtract if is_interval(l) && (l == r || *r == DataType::Null) => {
+        Operator::Add | Operator::Subtract
+            if is_interval(l) && (l == r || *r == DataType::Null) =>
+        {
             sum(call, operator, name).map(Some)
         }
         Operator::Multiply if is_interval(l) && is_scale(r) => {
@@ -79,8 +96,17 @@ fn kernel(
     data_type: DataType,
 ) -> TypedExpr {
     let nullable = args.iter().any(|a| a.nullable);
-    let inner = Call { args, ..reduced(call) };
-    inner.kernel_with(name, Kernel::Plain(body), data_type, nullable, Volatility::Immutable)
+    let inner = Call {
+        args,
+        ..reduced(call)
+    };
+    inner.kernel_with(
+        name,
+        Kernel::Plain(body),
+        data_type,
+        nullable,
+        Volatility::Immutable,
+    )
 }
 
 /// The fields of a sum: from the first to the last of either side.
@@ -101,7 +127,12 @@ fn fields(value: &TypedExpr) -> Option<&str> {
 }
 
 /// `datetime ± amount`.
-fn shift(call: &Call<'_>, when: TypedExpr, amount: TypedExpr, back: bool) -> Result<Option<TypedExpr>> {
+fn shift(
+    call: &Call<'_>,
+    when: TypedExpr,
+    amount: TypedExpr,
+    back: bool,
+) -> Result<Option<TypedExpr>> {
     let sign = if back { "-" } else { "+" };
     let plain = format!("{} {sign} {}", when.name, amount.name);
     let context = &call.context.eval;
@@ -116,9 +147,23 @@ fn shift(call: &Call<'_>, when: TypedExpr, amount: TypedExpr, back: bool) -> Res
         }
         t if date && *t == DAY_TIME && fields(&amount) == Some("day") => {
             let function = if back { "date_sub" } else { "date_add" };
-            let name = format!("{function}({}, extractansiintervaldays({}))", when.name, amount.name);
-            let body = if back { subtract_whole_days } else { add_whole_days };
-            kernel(call, "date_add_interval", vec![when, amount], body, DataType::Date32).named(name)
+            let name = format!(
+                "{function}({}, extractansiintervaldays({}))",
+                when.name, amount.name
+            );
+            let body = if back {
+                subtract_whole_days
+            } else {
+                add_whole_days
+            };
+            kernel(
+                call,
+                "date_add_interval",
+                vec![when, amount],
+                body,
+                DataType::Date32,
+            )
+            .named(name)
         }
         t if *t == DAY_TIME => {
             let (when, data_type) = if date {
@@ -126,18 +171,27 @@ fn shift(call: &Call<'_>, when: TypedExpr, amount: TypedExpr, back: bool) -> Res
             } else {
                 (when, data_type)
             };
-            let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) =
-                if back { ("time_sub", subtract_duration) } else { ("time_add", add_duration) };
+            let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) = if back {
+                ("time_sub", subtract_duration)
+            } else {
+                ("time_add", add_duration)
+            };
             kernel(call, id, vec![when, amount], body, data_type).named(plain)
         }
         t if *t == YEAR_MONTH => {
-            let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) =
-                if back { ("months_sub", subtract_months) } else { ("months_add", add_months) };
+            let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) = if back {
+                ("months_sub", subtract_months)
+            } else {
+                ("months_add", add_months)
+            };
             kernel(call, id, vec![when, amount], body, data_type).named(plain)
         }
         t if *t == CALENDAR => {
-            let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) =
-                if back { ("interval_sub", subtract_calendar) } else { ("interval_add", add_calendar) };
+            let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) = if back {
+                ("interval_sub", subtract_calendar)
+            } else {
+                ("interval_add", add_calendar)
+            };
             let typed = kernel(call, id, vec![when, amount], body, data_type);
             typed.named(plain)
         }
@@ -149,7 +203,13 @@ fn shift(call: &Call<'_>, when: TypedExpr, amount: TypedExpr, back: bool) -> Res
 pub(crate) fn add_calendar_interval(call: &Call<'_>) -> Result<TypedExpr> {
     let (time, gap) = (call.arg(0)?.clone(), call.arg(1)?.clone());
     let data_type = time.data_type.clone();
-    Ok(kernel(call, "interval_add", vec![time, gap], add_calendar, data_type))
+    Ok(kernel(
+        call,
+        "interval_add",
+        vec![time, gap],
+        add_calendar,
+        data_type,
+    ))
 }
 
 /// `a − b` of dates and timestamps.
@@ -160,16 +220,32 @@ fn difference(call: &Call<'_>, name: &str) -> Result<TypedExpr> {
     let dates = left.data_type == DataType::Date32 && right.data_type == DataType::Date32;
     let mut typed = if dates {
         metadata.insert(INTERVAL_FIELDS.to_string(), "day".to_string());
-        kernel(call, "subtract_dates", vec![left, right], subtract_dates, DAY_TIME)
+        kernel(
+            call,
+            "subtract_dates",
+            vec![left, right],
+            subtract_dates,
+            DAY_TIME,
+        )
     } else {
         let instant = is_timestamp(&left.data_type) || is_timestamp(&right.data_type);
-        let common = if instant || left.data_type == DataType::Utf8 || right.data_type == DataType::Utf8 {
-            timestamp()
-        } else {
-            crate::types::TIMESTAMP_NTZ
-        };
-        let (left, right) = (coerce(left, &common, context)?, coerce(right, &common, context)?);
-        kernel(call, "subtract_timestamps", vec![left, right], subtract_timestamps, DAY_TIME)
+        let common =
+            if instant || left.data_type == DataType::Utf8 || right.data_type == DataType::Utf8 {
+                timestamp()
+            } else {
+                crate::types::TIMESTAMP_NTZ
+            };
+        let (left, right) = (
+            coerce(left, &common, context)?,
+            coerce(right, &common, context)?,
+        );
+        kernel(
+            call,
+            "subtract_timestamps",
+            vec![left, right],
+            subtract_timestamps,
+            DAY_TIME,
+        )
     };
     typed.metadata = metadata;
     Ok(typed.named(name))
@@ -180,21 +256,33 @@ fn sum(call: &Call<'_>, operator: Operator, name: &str) -> Result<TypedExpr> {
     let data_type = left.data_type.clone();
     let right = coerce(right, &data_type, &call.context.eval)?;
     let metadata = joint_fields(&left, &right);
-    let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) =
-        if operator == Operator::Add { ("+", add) } else { ("-", subtract) };
+    let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) = if operator == Operator::Add {
+        ("+", add)
+    } else {
+        ("-", subtract)
+    };
     let mut typed = kernel(call, id, vec![left, right], body, data_type);
     typed.metadata = metadata;
     Ok(typed.named(name))
 }
 
-fn scaled(call: &Call<'_>, interval: TypedExpr, factor: TypedExpr, divide: bool, name: &str) -> Result<TypedExpr> {
+fn scaled(
+    call: &Call<'_>,
+    interval: TypedExpr,
+    factor: TypedExpr,
+    divide: bool,
+    name: &str,
+) -> Result<TypedExpr> {
     let data_type = interval.data_type.clone();
     if !is_ansi_interval(&data_type) {
         return Err(SparkError::unsupported("multiplying calendar intervals"));
     }
     let factor = coerce(factor, &DataType::Float64, &call.context.eval)?;
-    let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) =
-        if divide { ("/", divide_interval) } else { ("*", multiply_interval) };
+    let (id, body): (_, fn(&Batch<'_>) -> Result<ArrayRef>) = if divide {
+        ("/", divide_interval)
+    } else {
+        ("*", multiply_interval)
+    };
     Ok(kernel(call, id, vec![interval, factor], body, data_type).named(name))
 }
 
@@ -217,7 +305,13 @@ fn multiply_interval(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn divide_interval(batch: &Batch<'_>) -> Result<ArrayRef> {
-    scale_by(batch, |value, divisor| if divisor == 0.0 { Err(interval_by_zero()) } else { Ok(value / divisor) })
+    scale_by(batch, |value, divisor| {
+        if divisor == 0.0 {
+            Err(interval_by_zero())
+        } else {
+            Ok(value / divisor)
+        }
+    })
 }
 
 fn interval_by_zero() -> SparkError {
@@ -231,13 +325,21 @@ fn scale_by(batch: &Batch<'_>, op: fn(f64, f64) -> Result<f64>) -> Result<ArrayR
         let months: PrimitiveArray<IntervalYearMonthType> = batch.primitive(0)?;
         return pairs::<IntervalYearMonthType, _, _>(months.iter(), factors.iter(), |m, f| {
             let exact = op(f64::from(m), f)?.round();
-            if exact.abs() > f64::from(i32::MAX) { Err(interval_overflow()) } else { Ok(exact as i32) }
+            if exact.abs() > f64::from(i32::MAX) {
+                Err(interval_overflow())
+            } else {
+                Ok(exact as i32)
+            }
         });
     }
     let micros: PrimitiveArray<DurationMicrosecondType> = batch.primitive(0)?;
     pairs::<DurationMicrosecondType, _, _>(micros.iter(), factors.iter(), |m, f| {
         let exact = op(m as f64, f)?.round();
-        if exact.abs() >= i64::MAX as f64 { Err(interval_overflow()) } else { Ok(exact as i64) }
+        if exact.abs() >= i64::MAX as f64 {
+            Err(interval_overflow())
+        } else {
+            Ok(exact as i64)
+        }
     })
 }
 
@@ -269,9 +371,14 @@ fn time_overflow() -> SparkError {
 }
 
 fn days_by(batch: &Batch<'_>, sign: i32) -> Result<ArrayRef> {
-    let (dates, days) = (batch.primitive::<Date32Type>(0)?, batch.primitive::<Int32Type>(1)?);
+    let (dates, days) = (
+        batch.primitive::<Date32Type>(0)?,
+        batch.primitive::<Int32Type>(1)?,
+    );
     pairs::<Date32Type, _, _>(dates.iter(), days.iter(), |d, n| {
-        n.checked_mul(sign).and_then(|n| d.checked_add(n)).ok_or_else(date_overflow)
+        n.checked_mul(sign)
+            .and_then(|n| d.checked_add(n))
+            .ok_or_else(date_overflow)
     })
 }
 
@@ -284,8 +391,10 @@ fn subtract_days(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn whole_days_by(batch: &Batch<'_>, sign: i64) -> Result<ArrayRef> {
-    let (dates, lengths) =
-        (batch.primitive::<Date32Type>(0)?, batch.primitive::<DurationMicrosecondType>(1)?);
+    let (dates, lengths) = (
+        batch.primitive::<Date32Type>(0)?,
+        batch.primitive::<DurationMicrosecondType>(1)?,
+    );
     pairs::<Date32Type, _, _>(dates.iter(), lengths.iter(), |d, n| {
         let days = i32::try_from(n / MICROS_PER_DAY * sign).map_err(|_| date_overflow())?;
         d.checked_add(days).ok_or_else(date_overflow)
@@ -310,7 +419,9 @@ fn duration_by(batch: &Batch<'_>, sign: i64) -> Result<ArrayRef> {
     let lengths = batch.primitive::<DurationMicrosecondType>(1)?;
     // Whole days of a day-time interval are 24 hours each.
     let shifted = pairs::<TimestampMicrosecondType, _, _>(times.iter(), lengths.iter(), |t, n| {
-        n.checked_mul(sign).and_then(|n| t.checked_add(n)).ok_or_else(time_overflow)
+        n.checked_mul(sign)
+            .and_then(|n| t.checked_add(n))
+            .ok_or_else(time_overflow)
     })?;
     stamped(shifted, batch)
 }
@@ -336,7 +447,8 @@ fn months_by(batch: &Batch<'_>, sign: i64) -> Result<ArrayRef> {
     if *batch.return_type() == DataType::Date32 {
         let dates = batch.primitive::<Date32Type>(0)?;
         return pairs::<Date32Type, _, _>(dates.iter(), months.iter(), |d, m| {
-            i32::try_from(plus_months(i64::from(d), i64::from(m) * sign)).map_err(|_| date_overflow())
+            i32::try_from(plus_months(i64::from(d), i64::from(m) * sign))
+                .map_err(|_| date_overflow())
         });
     }
     let zone = clock(batch)?;
@@ -358,7 +470,11 @@ fn subtract_months(batch: &Batch<'_>) -> Result<ArrayRef> {
 
 /// The zone whose wall clock counts: the session's for instants, none for local times.
 fn clock(batch: &Batch<'_>) -> Result<Zone> {
-    if is_timestamp(batch.return_type()) { batch.context().zone() } else { Ok(Zone::UTC) }
+    if is_timestamp(batch.return_type()) {
+        batch.context().zone()
+    } else {
+        Ok(Zone::UTC)
+    }
 }
 
 fn on_wall_clock(time: i64, zone: &Zone, months: i64, days: i64, micros: i64) -> Option<i64> {
@@ -381,18 +497,26 @@ fn calendar_by(batch: &Batch<'_>, sign: i64) -> Result<ArrayRef> {
                     &[("ansiConfig", "\"spark.sql.ansi.enabled\"")],
                 ));
             }
-            let moved = plus_months(i64::from(d), i64::from(i.months) * sign) + i64::from(i.days) * sign;
+            let moved =
+                plus_months(i64::from(d), i64::from(i.months) * sign) + i64::from(i.days) * sign;
             i32::try_from(moved).map_err(|_| date_overflow())
         });
     }
     let zone = clock(batch)?;
     let times = batch.array(0)?;
     let times = times.as_primitive::<TimestampMicrosecondType>();
-    let shifted = pairs::<TimestampMicrosecondType, _, _>(times.iter(), intervals.iter(), |t, i| {
-        let micros = i.nanoseconds / 1000 * sign;
-        on_wall_clock(t, &zone, i64::from(i.months) * sign, i64::from(i.days) * sign, micros)
+    let shifted =
+        pairs::<TimestampMicrosecondType, _, _>(times.iter(), intervals.iter(), |t, i| {
+            let micros = i.nanoseconds / 1000 * sign;
+            on_wall_clock(
+                t,
+                &zone,
+                i64::from(i.months) * sign,
+                i64::from(i.days) * sign,
+                micros,
+            )
             .ok_or_else(time_overflow)
-    })?;
+        })?;
     stamped(shifted, batch)
 }
 
@@ -405,21 +529,32 @@ fn subtract_calendar(batch: &Batch<'_>) -> Result<ArrayRef> {
 }
 
 fn subtract_dates(batch: &Batch<'_>) -> Result<ArrayRef> {
-    let (l, r) = (batch.primitive::<Date32Type>(0)?, batch.primitive::<Date32Type>(1)?);
+    let (l, r) = (
+        batch.primitive::<Date32Type>(0)?,
+        batch.primitive::<Date32Type>(1)?,
+    );
     pairs::<DurationMicrosecondType, _, _>(l.iter(), r.iter(), |l, r| {
-        (i64::from(l) - i64::from(r)).checked_mul(MICROS_PER_DAY).ok_or_else(interval_overflow)
+        (i64::from(l) - i64::from(r))
+            .checked_mul(MICROS_PER_DAY)
+            .ok_or_else(interval_overflow)
     })
 }
 
 /// The difference on the wall clock of the session time zone.
 fn subtract_timestamps(batch: &Batch<'_>) -> Result<ArrayRef> {
     let (left, right) = (batch.array(0)?, batch.array(1)?);
-    let zone = if is_timestamp(left.data_type()) { batch.context().zone()? } else { Zone::UTC };
+    let zone = if is_timestamp(left.data_type()) {
+        batch.context().zone()?
+    } else {
+        Zone::UTC
+    };
     let (l, r) = (
         left.as_primitive::<TimestampMicrosecondType>(),
         right.as_primitive::<TimestampMicrosecondType>(),
     );
     pairs::<DurationMicrosecondType, _, _>(l.iter(), r.iter(), |l, r| {
-        zone.to_local_micros(l).checked_sub(zone.to_local_micros(r)).ok_or_else(interval_overflow)
+        zone.to_local_micros(l)
+            .checked_sub(zone.to_local_micros(r))
+            .ok_or_else(interval_overflow)
     })
 }

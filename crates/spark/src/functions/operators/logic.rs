@@ -14,15 +14,23 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(Function::rewrite("and", two(), |call| {
         let (left, right) = operands(call, "AND")?;
         let nullable = left.nullable || right.nullable;
-        Ok(call.result(left.expr.and(right.expr), DataType::Boolean, nullable).named(infix(call, "AND")?))
+        Ok(call
+            .result(left.expr.and(right.expr), DataType::Boolean, nullable)
+            .named(infix(call, "AND")?))
     }));
     registry.add(Function::rewrite("or", two(), |call| {
         let (left, right) = operands(call, "OR")?;
         let nullable = left.nullable || right.nullable;
-        Ok(call.result(left.expr.or(right.expr), DataType::Boolean, nullable).named(infix(call, "OR")?))
+        Ok(call
+            .result(left.expr.or(right.expr), DataType::Boolean, nullable)
+            .named(infix(call, "OR")?))
     }));
     for name in ["not", "!"] {
-        registry.add(Function::rewrite(name, Parameters::fixed([Accepts::Any]), negation));
+        registry.add(Function::rewrite(
+            name,
+            Parameters::fixed([Accepts::Any]),
+            negation,
+        ));
     }
 }
 
@@ -37,12 +45,20 @@ fn operands(call: &Call<'_>, symbol: &str) -> Result<(TypedExpr, TypedExpr)> {
         if l == r {
             return Err(SparkError::analysis(
                 "DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE",
-                &[("sqlExpr", &quoted(&name)), ("inputType", "\"BOOLEAN\""), ("actualDataType", &left.type_sql())],
+                &[
+                    ("sqlExpr", &quoted(&name)),
+                    ("inputType", "\"BOOLEAN\""),
+                    ("actualDataType", &left.type_sql()),
+                ],
             ));
         }
         return Err(SparkError::analysis(
             "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES",
-            &[("sqlExpr", &quoted(&name)), ("left", &left.type_sql()), ("right", &right.type_sql())],
+            &[
+                ("sqlExpr", &quoted(&name)),
+                ("left", &left.type_sql()),
+                ("right", &right.type_sql()),
+            ],
         ));
     }
     let context = &call.context.eval;
@@ -55,7 +71,10 @@ fn operands(call: &Call<'_>, symbol: &str) -> Result<(TypedExpr, TypedExpr)> {
 fn negation(call: &Call<'_>) -> Result<TypedExpr> {
     let arg = call.arg(0)?;
     let name = format!("(NOT {})", arg.name);
-    if !matches!(arg.data_type, DataType::Boolean | DataType::Null | DataType::Utf8) {
+    if !matches!(
+        arg.data_type,
+        DataType::Boolean | DataType::Null | DataType::Utf8
+    ) {
         return Err(SparkError::analysis(
             "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
             &[
@@ -69,5 +88,11 @@ fn negation(call: &Call<'_>) -> Result<TypedExpr> {
     }
     let value = coerce(arg.clone(), &DataType::Boolean, &call.context.eval)?;
     let nullable = value.nullable;
-    Ok(call.result(datafusion::logical_expr::not(value.expr), DataType::Boolean, nullable).named(name))
+    Ok(call
+        .result(
+            datafusion::logical_expr::not(value.expr),
+            DataType::Boolean,
+            nullable,
+        )
+        .named(name))
 }
