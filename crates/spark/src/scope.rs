@@ -24,7 +24,7 @@ use datafusion::{
 };
 
 use crate::{
-    error::{Result, SparkError, quoted_id, quoted_name},
+    error::{Result, SparkError, quoted, quoted_id, quoted_name},
     relation::Below,
     typed::TypedExpr,
     types::{AUTO_ALIAS_KEY, Metadata, map_fields},
@@ -396,7 +396,7 @@ fn search(
             Some((_, d)) if d == at => {
                 return Err(SparkError::analysis(
                     "AMBIGUOUS_COLUMN_REFERENCE",
-                    &[("name", &quoted_name(parts))],
+                    &[("name", &quoted(parts.join(".")))],
                 ));
             }
             Some((v, d)) if d < at => Some((v, d)),
@@ -427,7 +427,11 @@ pub fn unresolved_column<'a>(
 
 /// Up to five names, the most similar first; qualified as far as the wanted name is or as it takes to tell them apart.
 fn suggestions(parts: &[String], attributes: &[&Attribute]) -> Option<String> {
-    let wanted = parts.join(".");
+    let dotted = |part: &String| match part.contains('.') {
+        true => format!("`{part}`"),
+        false => part.clone(),
+    };
+    let wanted = parts.iter().map(dotted).collect::<Vec<_>>().join(".");
     let prefix_shared = parts.len() == 1 || {
         let mut qualifiers: Vec<&[String]> =
             attributes.iter().map(|a| a.qualifier.as_slice()).collect();

@@ -623,16 +623,16 @@ impl<'a> Expressions<'a> {
                     {
                         values.push(TypedExpr::int(1));
                     } else {
-                        values.extend(self.star(star)?.into_iter().map(|a| a.1));
+                        values.extend(self.star(star)?.into_iter().map(named_argument));
                     }
                 }
                 Some(ExprType::UnresolvedRegex(regex)) => {
-                    values.extend(self.regex(regex)?.into_iter().map(|a| a.1));
+                    values.extend(self.regex(regex)?.into_iter().map(named_argument));
                 }
                 Some(ExprType::ExpressionString(text)) => {
                     let parsed = self.planner.parse_expression(&text.expression)?;
                     if let Some(ExprType::UnresolvedStar(star)) = &parsed.expr_type {
-                        values.extend(self.star(star)?.into_iter().map(|a| a.1));
+                        values.extend(self.star(star)?.into_iter().map(named_argument));
                     } else {
                         values.push(self.argument(&parsed, function)?);
                     }
@@ -665,6 +665,12 @@ impl<'a> Expressions<'a> {
         }
         self.value(argument)
     }
+}
+
+/// A column of a star among arguments keeps its name where arguments have names, as fields of `struct(…)`.
+fn named_argument((name, mut value): (String, TypedExpr)) -> TypedExpr {
+    value.output_name = Some(name);
+    value
 }
 
 #[derive(Default)]

@@ -115,6 +115,7 @@ pub(crate) use kernel::KernelUdf;
 pub use kernel::{Batch, EvalContext, Kernel, PreparedKernel};
 pub(crate) use operators::add_calendar_interval;
 pub use registry::Registry;
+pub(crate) use registry::search_path;
 pub use registry::unresolved_routine;
 pub(crate) use session_facts::{bind_clock, rand_kernel, window_time};
 

@@ -54,16 +54,23 @@ impl Registry {
     }
 }
 
-/// `UNRESOLVED_ROUTINE`.
-pub fn unresolved_routine(name: &str, database: &str) -> SparkError {
-    let path = format!(
+/// Where names of functions and tables are looked for, for messages.
+pub(crate) fn search_path(database: &str) -> String {
+    format!(
         "[`system`.`builtin`, `system`.`session`, `spark_catalog`.{}]",
         quoted_id(database)
-    );
+    )
+}
+
+/// `UNRESOLVED_ROUTINE`.
+pub fn unresolved_routine(name: &str, database: &str) -> SparkError {
     let parts: Vec<&str> = name.split('.').collect();
     let routine = crate::error::quoted_name(&parts);
     SparkError::analysis(
         "UNRESOLVED_ROUTINE",
-        &[("routineName", &routine), ("searchPath", &path)],
+        &[
+            ("routineName", &routine),
+            ("searchPath", &search_path(database)),
+        ],
     )
 }

@@ -149,7 +149,7 @@ impl Planner<'_> {
         Ok(keys)
     }
 
-    fn key(&self, name: String, value: TypedExpr, aliased: bool) -> Result<Key> {
+    pub(super) fn key(&self, name: String, value: TypedExpr, aliased: bool) -> Result<Key> {
         if value.has_aggregate() {
             return Err(SparkError::analysis(
                 "GROUP_BY_AGGREGATE",
@@ -475,6 +475,7 @@ impl AggregateParts {
         planner: &Planner<'_>,
     ) -> Result<Expr> {
         let mut failure = None;
+        let mut not_grouped_call = None;
         let rewritten = value.expr.clone().transform_down(|e| {
             if let Some(key) = self.keys.iter().find(|k| k.value.expr == e) {
                 let column = Expr::Column(key.column.clone());
@@ -494,6 +495,11 @@ impl AggregateParts {
                         TreeNodeRecursion::Jump,
                     ))
                 }
+                // Spark computes the time of a window below the aggregation, where it is not grouped by.
+                Expr::ScalarFunction(call) if call.func.name() == "window_time" => {
+                    not_grouped_call.get_or_insert_with(|| value.name.clone());
+                    Ok(Transformed::no(Expr::ScalarFunction(call)))
+                }
                 Expr::Column(column) if !known.contains(&column) => {
                     failure.get_or_insert(column.clone());
                     Ok(Transformed::no(Expr::Column(column)))
@@ -501,6 +507,9 @@ impl AggregateParts {
                 other => Ok(Transformed::no(other)),
             }
         })?;
+        if let Some(call) = not_grouped_call {
+            return Err(missing_aggregation(&call));
+        }
         match failure {
             None => Ok(rewritten.data),
             Some(column) => Err(self.not_grouped(&column)),
@@ -559,13 +568,7 @@ impl AggregateParts {
         if self.keys.is_empty() && self.sets.is_none() {
             return SparkError::analysis("MISSING_GROUP_BY", &[]);
         }
-        SparkError::analysis(
-            "MISSING_AGGREGATION",
-            &[
-                ("expression", &quoted(name)),
-                ("expressionAnyValue", &quoted(format!("any_value({name})"))),
-            ],
-        )
+        missing_aggregation(name)
     }
 
     /// Whether keys are computed below, so that their columns are new.
@@ -586,6 +589,16 @@ pub(crate) fn key_attributes(keys: &[Key]) -> Vec<Attribute> {
             qualifier: vec![],
         })
         .collect()
+}
+
+fn missing_aggregation(name: &str) -> SparkError {
+    SparkError::analysis(
+        "MISSING_AGGREGATION",
+        &[
+            ("expression", &quoted(name)),
+            ("expressionAnyValue", &quoted(format!("any_value({name})"))),
+        ],
+    )
 }
 
 fn contains_map(data_type: &DataType) -> bool {

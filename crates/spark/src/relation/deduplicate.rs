@@ -11,7 +11,7 @@ use super::input;
 use crate::{
     error::{Result, SparkError},
     planner::Planner,
-    scope::{Attribute, Resolved, unresolved_column},
+    scope::{Attribute, Resolved},
 };
 
 impl Planner<'_> {
@@ -63,9 +63,10 @@ impl Planner<'_> {
                 .filter(|a| self.names.same(&a.name, name))
                 .collect();
             if found.is_empty() {
-                return Err(unresolved_column(
-                    std::slice::from_ref(name),
-                    rows.output.iter(),
+                let all: Vec<&str> = rows.output.iter().map(|a| a.name.as_str()).collect();
+                return Err(SparkError::analysis(
+                    "UNRESOLVED_COLUMN_AMONG_FIELD_NAMES",
+                    &[("colName", name), ("fieldNames", &all.join(", "))],
                 ));
             }
             for attribute in found {

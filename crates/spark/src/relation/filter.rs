@@ -26,7 +26,9 @@ impl Planner<'_> {
                 .with_below(below.as_ref().map(|b| &b.input))
                 .as_predicate();
             (
-                scope.condition(condition).map_err(outside_select)?,
+                scope
+                    .condition(condition)
+                    .map_err(|error| outside_select(error, &rows))?,
                 scope.take_windows(),
             )
         };
@@ -175,8 +177,8 @@ fn matching_end(text: &str) -> Option<usize> {
     None
 }
 
-/// A generator may only stand in a select list.
-fn outside_select(error: SparkError) -> SparkError {
+/// A generator may only stand in a select list. Its columns are shown with their ids.
+fn outside_select(error: SparkError, rows: &Resolved) -> SparkError {
     if !error.is("UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS") {
         return error;
     }
@@ -184,8 +186,18 @@ fn outside_select(error: SparkError) -> SparkError {
         .message_parameters
         .get("expression")
         .map_or("", |e| e.trim_matches('"'));
-    SparkError::analysis(
-        "UNSUPPORTED_GENERATOR.OUTSIDE_SELECT",
-        &[("plan", &format!("'Filter {expression}"))],
-    )
+    let mut shown = String::new();
+    let mut word = String::new();
+    for c in expression.chars().chain(std::iter::once('\0')) {
+        if c.is_alphanumeric() || c == '_' {
+            word.push(c);
+            continue;
+        }
+        let column = (c != '(').then(|| rows.output.iter().find(|a| a.name == word));
+        shown.push_str(column.flatten().map_or(word.as_str(), |a| a.column.name()));
+        word.clear();
+        shown.push(c);
+    }
+    let plan = format!("'Filter {}", shown.trim_end_matches('\0'));
+    SparkError::analysis("UNSUPPORTED_GENERATOR.OUTSIDE_SELECT", &[("plan", &plan)])
 }

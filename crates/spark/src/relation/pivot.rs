@@ -7,7 +7,7 @@ use datafusion::{
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::{Expr, LogicalPlanBuilder, expr::AggregateFunction, expr::NullTreatment, lit},
 };
-use spark_connect_proto::Aggregate;
+use spark_connect_proto::{Aggregate, Expression, expression::ExprType};
 
 use crate::{
     cast::coerce,
@@ -29,6 +29,13 @@ impl Planner<'_> {
                 &[],
             )
         })?;
+        // Spark's analyzer does not expand stars of a pivot.
+        if node.aggregate_expressions.iter().any(has_star) {
+            return Err(SparkError::analysis(
+                "INVALID_USAGE_OF_STAR_OR_REGEX",
+                &[("elem", "'*'"), ("prettyName", "Pivot")],
+            ));
+        }
         let (mut keys, items, column) = {
             let scope = Expressions::new(self, vec![&rows]);
             let column = pivot
@@ -105,15 +112,7 @@ impl Planner<'_> {
                 } => Some((name, value, aliased)),
                 SelectItem::Generator { .. } => None,
             })
-            .map(|(name, value, aliased)| {
-                let column = self.ids.column(&name);
-                Ok(super::aggregate::Key {
-                    value,
-                    name,
-                    aliased,
-                    column,
-                })
-            })
+            .map(|(name, value, aliased)| self.key(name, value, aliased))
             .collect()
     }
 
@@ -234,5 +233,14 @@ impl Planner<'_> {
                 ),
         );
         Ok(grouped.derive(plan.build()?, output))
+    }
+}
+
+fn has_star(expression: &Expression) -> bool {
+    match &expression.expr_type {
+        Some(ExprType::UnresolvedStar(_)) => true,
+        Some(ExprType::Alias(alias)) => alias.expr.as_deref().is_some_and(has_star),
+        Some(ExprType::UnresolvedFunction(function)) => function.arguments.iter().any(has_star),
+        _ => false,
     }
 }

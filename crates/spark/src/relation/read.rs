@@ -38,6 +38,12 @@ impl Planner<'_> {
 pub(crate) fn table_not_found(parts: &[String]) -> SparkError {
     SparkError::analysis(
         "TABLE_OR_VIEW_NOT_FOUND",
-        &[("relationName", &quoted_name(parts))],
+        &[
+            ("relationName", &quoted_name(parts)),
+            (
+                "searchPath",
+                &crate::functions::search_path(crate::session::DEFAULT_DATABASE),
+            ),
+        ],
     )
 }

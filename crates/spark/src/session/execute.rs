@@ -1,5 +1,5 @@
 //! Running a resolved plan.
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
@@ -158,11 +158,34 @@ fn zoned(data_type: &DataType, zone: &str) -> DataType {
         }
         DataType::List(item) => DataType::List(in_zone(item, zone)),
         DataType::Struct(fields) => {
-            DataType::Struct(fields.iter().map(|field| in_zone(field, zone)).collect())
+            let names = distinct_names(fields);
+            let fields = fields.iter().zip(names);
+            let fields = fields
+                .map(|(field, name)| Arc::new(Field::clone(&in_zone(field, zone)).with_name(name)));
+            DataType::Struct(fields.collect())
         }
         DataType::Map(entries, sorted) => DataType::Map(in_zone(entries, zone), *sorted),
         other => other.clone(),
     }
+}
+
+/// Names of a struct's fields; those that occur more than once are numbered, as clients want them.
+fn distinct_names(fields: &Fields) -> Vec<String> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let often = |name: &str| fields.iter().filter(|f| f.name() == name).count() > 1;
+    let name = |field: &FieldRef| field.name().clone();
+    if !fields.iter().any(|f| often(f.name())) {
+        return fields.iter().map(name).collect();
+    }
+    let numbered = fields.iter().map(|field| {
+        if !often(field.name()) {
+            return field.name().clone();
+        }
+        let count = seen.entry(field.name()).or_default();
+        *count += 1;
+        format!("{}_{}", field.name(), *count - 1)
+    });
+    numbered.collect()
 }
 
 fn as_clients_see(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {

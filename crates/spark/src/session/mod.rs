@@ -39,6 +39,7 @@ use spark_connect_proto::{
 };
 
 pub use command::CommandOutput;
+pub(crate) use environment::DEFAULT_DATABASE;
 pub use environment::Environment;
 
 use crate::{

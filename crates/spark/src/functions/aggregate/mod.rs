@@ -6,6 +6,7 @@
 mod adapter;
 mod average;
 mod distinct;
+mod extreme;
 mod group_values;
 mod sum;
 
@@ -66,11 +67,11 @@ pub(super) fn register(registry: &mut Registry) {
         Parameters::fixed([Accepts::Numeric]),
         |call| average::build(call, true),
     ));
-    for (name, udaf) in [("min", min_udaf()), ("max", max_udaf())] {
+    for (largest, name, udaf) in [(false, "min", min_udaf()), (true, "max", max_udaf())] {
         registry.add(Function::aggregate(
             name,
             Parameters::fixed([Accepts::Any]),
-            move |call| extreme(call, Arc::clone(&udaf)),
+            move |call| extreme(call, Arc::clone(&udaf), largest),
         ));
     }
     for (name, aliases, udaf) in [
@@ -180,7 +181,7 @@ fn count(call: &Call<'_>) -> Result<TypedExpr> {
     Ok(typed.named(name))
 }
 
-fn extreme(call: &Call<'_>, udaf: Arc<AggregateUDF>) -> Result<TypedExpr> {
+fn extreme(call: &Call<'_>, udaf: Arc<AggregateUDF>, largest: bool) -> Result<TypedExpr> {
     let arg = call.arg(0)?;
     if !crate::types::is_orderable(&arg.data_type) {
         return Err(call.mismatch(
@@ -192,6 +193,13 @@ fn extreme(call: &Call<'_>, udaf: Arc<AggregateUDF>) -> Result<TypedExpr> {
         ));
     }
     let data_type = arg.data_type.clone();
+    if matches!(data_type, DataType::Struct(_) | DataType::List(_)) {
+        let kernel = extreme::Extreme {
+            value: data_type.clone(),
+            largest,
+        };
+        return aggregate_of_kernel(call, Arc::new(kernel), data_type, true);
+    }
     call.aggregate(udaf, data_type, true)
 }
 

@@ -48,7 +48,7 @@ fn call(name: &str, arguments: &[String]) -> String {
     };
     match (name, arguments) {
         ("not", [a]) => format!("NOT {a}"),
-        ("negative", [a]) => format!("-{a}"),
+        ("-", [a]) => format!("-{a}"),
         ("~", [a]) => format!("~{a}"),
         ("positive", [a]) => format!("positive({a})"),
         ("isNull", [a]) => format!("isnull({a})"),
