@@ -124,6 +124,7 @@ class Operations(RawTest):
         self.assertEqual(self.client.interrupt(tag="slow"), [by_tag])
         self.fails("OPERATION_CANCELED", lambda: list(second))
         self.assertEqual(self.client.interrupt(), [])
+        self.assertEqual(self.client.interrupt(operation_id=""), [])
         self.assertEqual(self.client.status(by_id), {by_id: "OPERATION_STATE_CANCELLED"})
 
     def test_the_status_of_operations_is_known_until_after_their_release(self):

@@ -20,12 +20,9 @@ pub(super) fn serve(
         .map_err(without_session)?;
     let interrupt = match (request.interrupt_type(), request.interrupt) {
         (InterruptType::All, _) => Interrupt::All,
-        (InterruptType::Tag, Some(Target::OperationTag(tag))) if !tag.is_empty() => {
-            Interrupt::Tag(tag)
-        }
-        (InterruptType::OperationId, Some(Target::OperationId(id))) if !id.is_empty() => {
-            Interrupt::Operation(id)
-        }
+        (InterruptType::Tag, Some(Target::OperationTag(tag))) => Interrupt::Tag(tag),
+        // A client that is interrupted before it has given its operation an id sends none; nothing has it.
+        (InterruptType::OperationId, Some(Target::OperationId(id))) => Interrupt::Operation(id),
         (kind, target) => {
             let message = format!(
                 "Interrupt: {} does not go with {target:?}",

@@ -32,6 +32,7 @@ impl AggregateKernel for Extreme {
     fn groups(&self) -> Box<dyn GroupsAccumulator> {
         Box::new(Groups {
             kernel: self.clone(),
+            converter: None,
             best: vec![],
         })
     }
@@ -40,13 +41,20 @@ impl AggregateKernel for Extreme {
 /// The best value of each group, as comparable bytes.
 struct Groups {
     kernel: Extreme,
+    /// Made with the first rows; rows are comparable with those of the same converter only.
+    converter: Option<RowConverter>,
     best: Vec<Option<OwnedRow>>,
 }
 
 impl Groups {
-    fn converter(&self) -> Result<RowConverter> {
-        let field = SortField::new(self.kernel.value.clone());
-        Ok(RowConverter::new(vec![field])?)
+    fn converter(&mut self) -> Result<&mut RowConverter> {
+        if self.converter.is_none() {
+            let field = SortField::new(self.kernel.value.clone());
+            self.converter = Some(RowConverter::new(vec![field])?);
+        }
+        self.converter.as_mut().ok_or_else(|| {
+            datafusion::common::internal_datafusion_err!("a row converter was not kept")
+        })
     }
 
     fn add(
