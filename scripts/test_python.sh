@@ -10,9 +10,7 @@ server=
 trap '[ -n "$server" ] && kill "$server" 2>/dev/null; rm -rf "$scratch"' EXIT
 
 echo "== the official client against the server"
-# The verdict is the runner's last line: gRPC threads may keep the interpreter from ending after it.
-MILLSTREAM_BIN=$millstream MILLSTREAM_PYTHON=$python timeout -s KILL 240 "$python" crates/testkit/connect/run.py 2>&1 | tee "$scratch/connect.txt" || true
-grep -q "^OK" "$scratch/connect.txt"
+MILLSTREAM_BIN=$millstream MILLSTREAM_PYTHON=$python "$python" crates/testkit/connect/run.py
 
 echo "== the example program"
 MILLSTREAM_PYTHON=$python "$millstream" submit examples/trades_window.py > "$scratch/trades.txt"
