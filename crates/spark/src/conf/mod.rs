@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-pub use known::{KNOWN, KnownConf};
+pub use known::{KnownConf, known};
 pub use value::{ConfType, parse_bytes, parse_duration_ms};
 pub use zone::{arrow_zone, arrow_zone_id, parse_time_zone};
 
@@ -107,8 +107,7 @@ impl RuntimeConf {
     /// Everything that was set or has a default, with keys that start with `prefix`.
     pub fn get_all(&self, prefix: Option<&str>) -> BTreeMap<String, String> {
         let prefix = prefix.unwrap_or_default();
-        let mut all: BTreeMap<String, String> = KNOWN
-            .iter()
+        let mut all: BTreeMap<String, String> = known()
             .filter_map(|k| Some((k.key.to_string(), k.default?.to_string())))
             .collect();
         all.extend(self.server.iter().map(|(k, v)| (k.clone(), v.clone())));

@@ -1,17 +1,17 @@
 //! Expressions: from unresolved protobuf to [`TypedExpr`].
 //!
 //! An [`Expressions`] resolves the expressions of one plan node against the node's inputs. Names are tried in Spark's
-//! order: lambda variables, columns of the inputs, columns below the input (for nodes that may reach through a projection
-//! or aggregation: filters, sorts), aliases to the left in the same select list, columns of an outer query, and functions
-//! that need no parentheses. What a node must compute below itself (time windows) is collected on the way and applied by
+//! order (`reference.rs`). What a node must compute below itself (time windows) is collected on the way and applied by
 //! [`crate::relation`].
 //!
-//! `extract.rs` reaches into structs, maps and arrays; `named.rs` makes select items of expressions (aliases, stars,
+//! `call.rs` resolves calls; `extract.rs` reaches into structs, maps and arrays; `named.rs` makes select items of expressions (aliases, stars,
 //! generators); `over.rs` resolves window functions; `subquery.rs` nested queries; `time_window.rs` `window(…)`.
+mod call;
 pub(crate) mod extract;
 mod lambda;
 mod named;
 mod over;
+mod reference;
 mod subquery;
 mod time_window;
 
@@ -21,7 +21,7 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, expr::Sort};
 use spark_connect_proto::{
     Expression, ExpressionCommon,
-    expression::{Cast, ExprType, UnresolvedAttribute, UnresolvedFunction, cast},
+    expression::{Cast, ExprType, UnresolvedFunction, cast},
     origin::Function as OriginFunction,
 };
 
@@ -32,28 +32,14 @@ pub(crate) use time_window::{TimeWindow, TimeWindowKind};
 use crate::{
     cast::{CastMode, cast as cast_value},
     error::{QueryContext, Result, SparkError, quoted},
-    functions::{Call, Generator, Registry, Resolution, unresolved_routine},
+    functions::Generator,
     literal::typed_literal,
     planner::Planner,
-    scope::{
-        Attribute, NameMatch, Resolved, parse_attribute_name, resolve_in_plan, resolve_name,
-        unresolved_column,
-    },
+    scope::{NameMatch, Resolved},
     sql,
     typed::TypedExpr,
     types::data_type_from_proto,
 };
-
-/// Functions that may be called without parentheses.
-const LITERAL_FUNCTIONS: [&str; 7] = [
-    "current_date",
-    "current_timestamp",
-    "current_time",
-    "localtimestamp",
-    "current_user",
-    "user",
-    "session_user",
-];
 
 /// Resolves the expressions of one node.
 pub(crate) struct Expressions<'a> {
@@ -241,126 +227,6 @@ impl<'a> Expressions<'a> {
         }
     }
 
-    fn attribute(&self, attribute: &UnresolvedAttribute) -> Result<TypedExpr> {
-        let parts = parse_attribute_name(&attribute.unparsed_identifier)?;
-        if let Some(plan_id) = attribute.plan_id {
-            return self.plan_attribute(&parts, plan_id);
-        }
-        if let Some(found) = self.find(&parts)? {
-            return Ok(found);
-        }
-        Err(unresolved_column(
-            &parts,
-            self.inputs.iter().flat_map(|r| r.output.iter()),
-        ))
-    }
-
-    /// The value that a name stands for here, if any.
-    pub(crate) fn find(&self, parts: &[String]) -> Result<Option<TypedExpr>> {
-        if let Some(found) = self.find_lambda_variable(parts)? {
-            return Ok(Some(found));
-        }
-        let below = self.below;
-        if self.in_aggregate.get()
-            && let Some(below) = below
-            && let Some(found) = resolve_name(parts, below.output.iter(), self.names())?
-        {
-            return Ok(Some(found));
-        }
-        let visible = self.inputs.iter().flat_map(|r| r.output.iter());
-        if let Some(found) = resolve_name(parts, visible, self.names())? {
-            return Ok(Some(found));
-        }
-        let hidden = self.inputs.iter().flat_map(|r| r.hidden.iter());
-        if let Some(found) = resolve_name(parts, hidden, self.names())? {
-            return Ok(Some(found));
-        }
-        if let Some(below) = below
-            && let Some(found) = resolve_name(parts, below.all_attributes(), self.names())?
-        {
-            return Ok(Some(found));
-        }
-        let windows: Vec<Attribute> = self
-            .windows
-            .borrow()
-            .iter()
-            .map(|w| w.attribute.clone())
-            .collect();
-        if let Some(found) = resolve_name(parts, windows.iter(), self.names())? {
-            return Ok(Some(found));
-        }
-        if let Some(found) = self.find_alias(parts)? {
-            return Ok(Some(found));
-        }
-        if let Some(outer) = &self.planner.outer
-            && let Some(found) = outer.find(parts)?
-        {
-            return Ok(Some(found));
-        }
-        if let [name] = parts
-            && let Some(function) = LITERAL_FUNCTIONS
-                .iter()
-                .find(|f| f.eq_ignore_ascii_case(name))
-        {
-            let call = Call::new(function, vec![], &self.planner.context);
-            if let Ok(Resolution::Value(value)) = Registry::builtin().call(call) {
-                return Ok(Some(value));
-            }
-        }
-        Ok(None)
-    }
-
-    /// An alias to the left in the same select list.
-    fn find_alias(&self, parts: &[String]) -> Result<Option<TypedExpr>> {
-        let Some((name, fields)) = parts.split_first() else {
-            return Ok(None);
-        };
-        let aliases = self.aliases.borrow();
-        let mut found = aliases
-            .iter()
-            .filter(|(alias, _)| self.names().same(alias, name));
-        let Some((_, value)) = found.next() else {
-            return Ok(None);
-        };
-        if found.next().is_some() {
-            return Err(SparkError::analysis(
-                "AMBIGUOUS_LATERAL_COLUMN_ALIAS",
-                &[("name", &crate::error::quoted_name(parts)), ("n", "2")],
-            ));
-        }
-        let mut value = value.clone();
-        value.name.clone_from(name);
-        value.output_name = None;
-        for field in fields {
-            value = extract::by_name(value, field, self.names())?;
-        }
-        Ok(Some(value))
-    }
-
-    fn plan_attribute(&self, parts: &[String], plan_id: i64) -> Result<TypedExpr> {
-        if let Some(found) = resolve_in_plan(parts, plan_id, &self.inputs, self.names())? {
-            return Ok(found);
-        }
-        if let Some(below) = self.below
-            && let Some(found) = resolve_in_plan(parts, plan_id, &[below], self.names())?
-        {
-            return Ok(found);
-        }
-        if let Some(outer) = &self.planner.outer
-            && let Some(found) = outer.find_in_plan(parts, plan_id)?
-        {
-            return Ok(found);
-        }
-        let name: Vec<String> = parts
-            .iter()
-            .map(|p| crate::types::quote_if_needed(p))
-            .collect();
-        Err(SparkError::analysis(
-            "CANNOT_RESOLVE_DATAFRAME_COLUMN",
-            &[("name", &quoted(name.join(".")))],
-        ))
-    }
-
     fn cast(&self, cast: &Cast, place: Option<&QueryContext>) -> Result<TypedExpr> {
         let child = cast
             .expr
@@ -400,144 +266,6 @@ impl<'a> Expressions<'a> {
             }
             _ => false,
         })
-    }
-
-    fn function_value(
-        &self,
-        function: &UnresolvedFunction,
-        place: Option<&QueryContext>,
-    ) -> Result<TypedExpr> {
-        match self.function(function, place)? {
-            Resolution::Value(value) => Ok(value),
-            Resolution::Window(call) => Err(SparkError::analysis(
-                "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE",
-                &[("funcName", &quoted(&call.name))],
-            )),
-            Resolution::Generator(generator) => Err(generator.nested_in(&generator.name)),
-        }
-    }
-
-    /// A call; generators and window functions are told apart by the caller.
-    pub(crate) fn function(
-        &self,
-        function: &UnresolvedFunction,
-        place: Option<&QueryContext>,
-    ) -> Result<Resolution> {
-        let lower = function.function_name.to_ascii_lowercase();
-        if function.is_internal == Some(true)
-            && let Some(resolved) = self.internal_function(&lower, function, place)?
-        {
-            return Ok(resolved);
-        }
-        if let Some(window) = self.time_window(&lower, &function.arguments)? {
-            return Ok(Resolution::Value(window));
-        }
-        let registry = Registry::builtin();
-        let definition = registry.find(&lower);
-        if definition.is_none() {
-            return self.registered(&lower, function);
-        }
-        let is_aggregate = definition.is_some_and(crate::functions::Function::is_aggregate);
-        let was_in_aggregate = self
-            .in_aggregate
-            .replace(self.in_aggregate.get() || is_aggregate);
-        let windowed = self.windowed.take();
-        let arguments = self.arguments(&lower, &function.arguments);
-        self.in_aggregate.set(was_in_aggregate);
-        let (args, lambdas) = arguments?;
-        let nested = self.nested.take();
-        let mut call = Call::new(&lower, args, &self.planner.context);
-        call.lambdas = lambdas;
-        call.distinct = function.is_distinct;
-        call.windowed = windowed;
-        call.place = place.cloned();
-        let resolved = registry.call(call);
-        match (nested, resolved) {
-            (None, resolved) => resolved,
-            (Some(generator), Ok(Resolution::Value(value))) => {
-                Err(generator.nested_in(&value.name))
-            }
-            (Some(generator), _) => Err(generator.nested_in(&generator.name)),
-        }
-    }
-
-    /// A function that the session registered.
-    fn registered(&self, name: &str, function: &UnresolvedFunction) -> Result<Resolution> {
-        let Some(udf) = self.planner.catalog.registered_function(name) else {
-            return Err(unresolved_routine(name, &self.planner.context.database));
-        };
-        let (args, _) = self.arguments(name, &function.arguments)?;
-        self.planner
-            .catalog
-            .user_function(&udf, args)
-            .map(Resolution::Value)
-    }
-
-    /// Constructs of SQL that are not functions: FILTER, IGNORE NULLS, WITHIN GROUP.
-    fn internal_function(
-        &self,
-        name: &str,
-        function: &UnresolvedFunction,
-        place: Option<&QueryContext>,
-    ) -> Result<Option<Resolution>> {
-        use sql::internal_function::{AGGREGATE_FILTER, IGNORE_NULLS, WITHIN_GROUP};
-        if ![AGGREGATE_FILTER, IGNORE_NULLS, WITHIN_GROUP].contains(&name) {
-            return Ok(None);
-        }
-        let mut modifiers = Modifiers::default();
-        let inner = self.modified_call(function, &mut modifiers)?;
-        let lower = inner.function_name.to_ascii_lowercase();
-        let was = self.in_aggregate.replace(true);
-        let resolved = self
-            .arguments(&lower, &inner.arguments)
-            .and_then(|(args, lambdas)| {
-                let filter = modifiers.filter.map(|f| self.condition(f)).transpose()?;
-                let within = modifiers
-                    .within
-                    .iter()
-                    .map(|o| self.sort_expression(o))
-                    .collect::<Result<_>>()?;
-                let mut call = Call::new(&lower, args, &self.planner.context);
-                call.lambdas = lambdas;
-                call.distinct = inner.is_distinct;
-                call.filter = filter;
-                call.ignore_nulls = modifiers.ignore_nulls;
-                call.within_group = within;
-                call.place = place.cloned();
-                Registry::builtin().call(call)
-            });
-        self.in_aggregate.set(was);
-        resolved.map(Some)
-    }
-
-    fn modified_call<'e>(
-        &self,
-        function: &'e UnresolvedFunction,
-        modifiers: &mut Modifiers<'e>,
-    ) -> Result<&'e UnresolvedFunction> {
-        use sql::internal_function::{AGGREGATE_FILTER, IGNORE_NULLS, WITHIN_GROUP};
-        if function.is_internal != Some(true) {
-            return Ok(function);
-        }
-        let Some((inner, rest)) = function.arguments.split_first() else {
-            return Err(SparkError::internal(format!(
-                "{} without a call",
-                function.function_name
-            )));
-        };
-        match function.function_name.as_str() {
-            AGGREGATE_FILTER => modifiers.filter = rest.first(),
-            IGNORE_NULLS => modifiers.ignore_nulls = true,
-            WITHIN_GROUP => modifiers.within = rest,
-            _ => return Ok(function),
-        }
-        match &inner.expr_type {
-            Some(ExprType::UnresolvedFunction(inner)) => self.modified_call(inner, modifiers),
-            _ => Err(SparkError::internal(format!(
-                "{} of what is no call",
-                function.function_name
-            ))),
-        }
     }
 
     /// A sort order as DataFusion has it.
@@ -594,100 +322,6 @@ impl<'a> Expressions<'a> {
             .value(expression)
             .ok()
     }
-
-    #[allow(clippy::type_complexity, reason = "a pair that lives for one line")]
-    fn arguments<'s>(
-        &'s self,
-        function: &str,
-        arguments: &'s [Expression],
-    ) -> Result<(
-        Vec<TypedExpr>,
-        Vec<Box<dyn crate::functions::LambdaBody + 's>>,
-    )> {
-        let mut values = Vec::with_capacity(arguments.len());
-        let mut lambdas: Vec<Box<dyn crate::functions::LambdaBody + 's>> = vec![];
-        for argument in arguments {
-            match &argument.expr_type {
-                Some(ExprType::LambdaFunction(lambda)) => {
-                    lambdas.push(Box::new(lambda::Unbound::new(self, lambda)));
-                }
-                Some(ExprType::UnresolvedStar(star)) => {
-                    if let ("count", Some(target)) = (function, &star.unparsed_target) {
-                        let table = parse_attribute_name(target.trim_end_matches(".*"))?;
-                        return Err(SparkError::analysis(
-                            "INVALID_USAGE_OF_STAR_WITH_TABLE_IDENTIFIER_IN_COUNT",
-                            &[("tableName", &crate::error::quoted_name(&table))],
-                        ));
-                    }
-                    if function == "count" && star.unparsed_target.is_none() && arguments.len() == 1
-                    {
-                        values.push(TypedExpr::int(1));
-                    } else {
-                        values.extend(self.star(star)?.into_iter().map(named_argument));
-                    }
-                }
-                Some(ExprType::UnresolvedRegex(regex)) => {
-                    values.extend(self.regex(regex)?.into_iter().map(named_argument));
-                }
-                Some(ExprType::ExpressionString(text)) => {
-                    let parsed = self.planner.parse_expression(&text.expression)?;
-                    if let Some(ExprType::UnresolvedStar(star)) = &parsed.expr_type {
-                        values.extend(self.star(star)?.into_iter().map(named_argument));
-                    } else {
-                        values.push(self.argument(&parsed, function)?);
-                    }
-                }
-                _ => values.push(self.argument(argument, function)?),
-            }
-        }
-        Ok((values, lambdas))
-    }
-
-    fn argument(&self, argument: &Expression, function: &str) -> Result<TypedExpr> {
-        if let Some(ExprType::UnresolvedFunction(inner)) = &argument.expr_type {
-            let place = query_context(argument.common.as_ref());
-            return match self.function(inner, place.as_ref())? {
-                Resolution::Value(value) => Ok(value),
-                Resolution::Generator(generator) => {
-                    // The error names the whole call, which is only known when it is resolved.
-                    let first = generator.columns.first();
-                    let data_type = first.map_or(DataType::Null, |(_, t, _)| t.clone());
-                    let null = crate::literal::null_of(&data_type)?;
-                    let stand_in = TypedExpr::literal(null, &generator.name);
-                    self.nested.replace(Some(generator));
-                    Ok(stand_in)
-                }
-                Resolution::Window(call) => Err(SparkError::analysis(
-                    "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE",
-                    &[("funcName", &quoted(&call.name))],
-                )),
-            };
-        }
-        self.value(argument)
-    }
-}
-
-/// A column of a star among arguments keeps its name where arguments have names, as fields of `struct(…)`.
-fn named_argument((name, mut value): (String, TypedExpr)) -> TypedExpr {
-    value.output_name = Some(name);
-    value
-}
-
-#[derive(Default)]
-struct Modifiers<'e> {
-    filter: Option<&'e Expression>,
-    within: &'e [Expression],
-    ignore_nulls: bool,
-}
-
-fn find_node(lineage: &crate::scope::Lineage, plan_id: i64) -> Option<&crate::scope::Lineage> {
-    if lineage.plan_id == Some(plan_id) {
-        return Some(lineage);
-    }
-    lineage
-        .inputs
-        .iter()
-        .find_map(|input| find_node(input, plan_id))
 }
 
 /// A field of a message that must be there is not.

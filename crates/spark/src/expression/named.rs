@@ -246,7 +246,7 @@ impl Expressions<'_> {
 
     fn plan_star(&self, plan_id: i64) -> Result<Vec<(String, TypedExpr)>> {
         for input in &self.inputs {
-            if let Some(node) = super::find_node(&input.lineage, plan_id) {
+            if let Some(node) = super::reference::find_node(&input.lineage, plan_id) {
                 let here = input.column_set();
                 return Ok(node
                     .output

@@ -1,8 +1,7 @@
 //! `LATERAL VIEW`, `LATERAL f(…)` and functions that stand for tables.
 use datafusion::{common::JoinType, logical_expr::LogicalPlanBuilder};
 use spark_connect_proto::{
-    LateralJoin, Relation, UnresolvedTableValuedFunction,
-    expression::{ExprType, UnresolvedFunction},
+    LateralJoin, Relation, UnresolvedTableValuedFunction, expression::UnresolvedFunction,
     relation::RelType,
 };
 

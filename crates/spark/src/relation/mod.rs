@@ -8,6 +8,7 @@ mod columns;
 mod deduplicate;
 mod filter;
 mod generate;
+mod grouping;
 mod join;
 mod lateral;
 mod local;
@@ -27,10 +28,9 @@ mod window;
 use spark_connect_proto::{Relation, relation::RelType};
 
 pub(crate) use aggregate::AggregateParts;
-pub(crate) use local::{normal_type, normalize, scan_of, table_of_batches, unqualified};
+pub(crate) use local::{table_of_batches, unqualified};
 pub(crate) use project::Below;
 pub(crate) use read::table_not_found;
-pub(crate) use show::text_row;
 
 use crate::{
     error::{Exception, Result, SparkError},

@@ -101,7 +101,7 @@ impl Planner<'_> {
         self.spread(grouped, key_count, &values)
     }
 
-    fn keys_of(&self, items: Vec<SelectItem>) -> Result<Vec<super::aggregate::Key>> {
+    fn keys_of(&self, items: Vec<SelectItem>) -> Result<Vec<super::grouping::Key>> {
         items
             .into_iter()
             .filter_map(|item| match item {

@@ -30,7 +30,7 @@ impl Planner<'_> {
             vertical: node.vertical,
             zone: self.context.eval.zone()?,
         };
-        let mut text = table
+        let text = table
             .format(&schema, &batches)
             .map_err(SparkError::internal)?;
         text_row(self, "show_string", text)

@@ -1,5 +1,4 @@
 //! StructType JSON, as in `df.schema.json()`, checkpoints and `from_json` schemas.
-use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use serde_json::{Map, Value, json};
