@@ -29,8 +29,8 @@ use crate::{
 pub struct BatchContext {
     /// Number of the batch; also the version of state that it reads. It writes the next one.
     pub batch_id: u64,
-    /// What counts as late and what is evicted.
-    pub watermarks: BatchWatermarks,
+    /// What counts as late and what is evicted, by stateful operator.
+    pub watermarks: Vec<BatchWatermarks>,
     /// Input of every source, by source index, spread over the partitions of its scan.
     pub inputs: Vec<Vec<Vec<Arc<dyn InputPartition>>>>,
     /// The process's state stores for this query.
@@ -50,6 +50,14 @@ impl BatchContext {
             .ok_or_else(|| {
                 internal_datafusion_err!("a streaming operator ran outside a micro-batch")
             })
+    }
+
+    /// What counts as late and what is evicted in stateful operator `operator`.
+    pub fn watermarks_of(&self, operator: u32) -> BatchWatermarks {
+        self.watermarks
+            .get(operator as usize)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The input partitions that partition `partition` of source `source`'s scan reads.

@@ -1,4 +1,5 @@
 //! What a stateful operator reports of a batch.
+use std::collections::BTreeMap;
 
 /// Figures of one stateful operator, summed over its partitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct OperatorMetrics {
     pub commit_us: u64,
     /// Memory that state holds, in bytes.
     pub memory_bytes: u64,
+    /// Figures that only this operator or its state store has, under the names of progress reports.
+    pub custom: BTreeMap<&'static str, i64>,
 }
 
 impl OperatorMetrics {
@@ -35,5 +38,8 @@ impl OperatorMetrics {
         self.removals_us += other.removals_us;
         self.commit_us += other.commit_us;
         self.memory_bytes += other.memory_bytes;
+        for (name, value) in &other.custom {
+            *self.custom.entry(name).or_default() += value;
+        }
     }
 }

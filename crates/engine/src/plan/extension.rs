@@ -1,32 +1,89 @@
 //! Turns the engine's logical nodes into operators.
+//!
+//! Every node of the engine is a [`PlannedNode`]: it knows its own operator. This file knows the list of them, and gives
+//! them what they need from DataFusion's planner.
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::Session,
-    common::{DFSchema, Result, internal_datafusion_err},
+    common::{Result, internal_err},
     execution::context::QueryPlanner,
     logical_expr::{
-        LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+        Expr, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
         physical_planning_context::PhysicalPlanningContext,
     },
     physical_expr::{
         PhysicalExpr,
         aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder},
     },
-    physical_plan::{
-        ExecutionPlan,
-        aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy},
-    },
+    physical_plan::ExecutionPlan,
     physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner},
 };
 
-use crate::operator::{
-    aggregate::{StateAggregateExec, StatefulAggregateNode},
-    exchange::ExchangeExec,
-    watermark::{WatermarkExec, WatermarkNode},
-};
+use crate::operator::{aggregate::StatefulAggregateNode, watermark::WatermarkNode};
+
+/// A logical node of the engine that knows its operator.
+pub(crate) trait PlannedNode: UserDefinedLogicalNodeCore {
+    /// The operator, over the inputs that `lowering` holds.
+    fn plan(&self, lowering: &Lowering<'_>) -> Result<Arc<dyn ExecutionPlan>>;
+
+    /// The columns of its output.
+    fn output(&self) -> SchemaRef {
+        Arc::new(Schema::clone(
+            UserDefinedLogicalNodeCore::schema(self).as_arrow(),
+        ))
+    }
+}
+
+/// What a node is planned from: its planned inputs, and DataFusion's planner for its expressions.
+pub(crate) struct Lowering<'a> {
+    planner: &'a dyn PhysicalPlanner,
+    session: &'a dyn Session,
+    context: &'a PhysicalPlanningContext,
+    logical: &'a [&'a LogicalPlan],
+    physical: &'a [Arc<dyn ExecutionPlan>],
+}
+
+impl Lowering<'_> {
+    /// The node's inputs, of which there must be `N`.
+    pub fn inputs<const N: usize>(&self) -> Result<[Arc<dyn ExecutionPlan>; N]> {
+        match <[_; N]>::try_from(self.physical.to_vec()) {
+            Ok(inputs) => Ok(inputs),
+            Err(inputs) => internal_err!("expected {N} inputs, got {}", inputs.len()),
+        }
+    }
+
+    /// An expression over the columns of input `input`.
+    pub fn expr(&self, expr: &Expr, input: usize) -> Result<Arc<dyn PhysicalExpr>> {
+        let Some(logical) = self.logical.get(input) else {
+            return internal_err!("there is no input {input}");
+        };
+        self.planner
+            .create_physical_expr(expr, logical.schema(), self.session, self.context)
+    }
+
+    /// An aggregate call over the columns of input `input`, and its filter.
+    pub fn aggregate(&self, call: &Expr, input: usize) -> Result<AggregateCall> {
+        let (Some(logical), Some(physical)) = (self.logical.get(input), self.physical.get(input))
+        else {
+            return internal_err!("there is no input {input}");
+        };
+        let lowered = LoweredAggregateBuilder::new(
+            call,
+            logical.schema(),
+            &physical.schema(),
+            self.session.execution_props(),
+            self.context,
+        )
+        .build()?;
+        Ok((lowered.aggregate, lowered.filter))
+    }
+}
+
+/// An aggregate function, and which rows it wants.
+pub(crate) type AggregateCall = (Arc<AggregateFunctionExpr>, Option<Arc<dyn PhysicalExpr>>);
 
 /// DataFusion's planner, knowing the engine's nodes.
 #[derive(Debug)]
@@ -53,108 +110,31 @@ impl ExtensionPlanner for StreamingExtensions {
         &self,
         planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
-        logical_inputs: &[&LogicalPlan],
-        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        logical: &[&LogicalPlan],
+        physical: &[Arc<dyn ExecutionPlan>],
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let ([logical], [physical]) = (logical_inputs, physical_inputs) else {
-            return Ok(None);
+        let lowering = Lowering {
+            planner,
+            session,
+            context,
+            logical,
+            physical,
         };
-        if let Some(node) = node.as_any().downcast_ref::<WatermarkNode>() {
-            return plan_watermark(node, Arc::clone(physical)).map(Some);
-        }
-        let Some(node) = node.as_any().downcast_ref::<StatefulAggregateNode>() else {
-            return Ok(None);
-        };
-        let keys = node
-            .keys()
-            .iter()
-            .map(|key| planner.create_physical_expr(key, logical.schema(), session, context))
-            .collect::<Result<Vec<_>>>()?;
-        let calls = node
-            .aggregates()
-            .iter()
-            .map(|call| plan_aggregate(call, logical.schema(), physical, session, context))
-            .collect::<Result<Vec<_>>>()?;
-        stateful_aggregate(node, keys, calls, physical).map(Some)
+        // One line per node.
+        planned::<WatermarkNode>(node, &lowering)
+            .or_else(|| planned::<StatefulAggregateNode>(node, &lowering))
+            .transpose()
     }
 }
 
-fn plan_watermark(
-    node: &WatermarkNode,
-    input: Arc<dyn ExecutionPlan>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let schema = UserDefinedLogicalNodeCore::schema(node);
-    let event_time = schema.index_of_column(node.event_time())?;
-    let output = Arc::new(Schema::clone(schema.as_arrow()));
-    Ok(Arc::new(WatermarkExec::new(
-        input,
-        output,
-        event_time,
-        node.node_id(),
-        node.delay_ms(),
-    )))
-}
-
-type Call = (Arc<AggregateFunctionExpr>, Option<Arc<dyn PhysicalExpr>>);
-
-fn plan_aggregate(
-    call: &datafusion::logical_expr::Expr,
-    logical: &DFSchema,
-    physical: &Arc<dyn ExecutionPlan>,
-    session: &dyn Session,
-    context: &PhysicalPlanningContext,
-) -> Result<Call> {
-    let schema = physical.schema();
-    let lowered =
-        LoweredAggregateBuilder::new(call, logical, &schema, session.execution_props(), context)
-            .build()?;
-    Ok((lowered.aggregate, lowered.filter))
-}
-
-/// Partial aggregation, exchange by key, merge with state.
-fn stateful_aggregate(
-    node: &StatefulAggregateNode,
-    keys: Vec<Arc<dyn PhysicalExpr>>,
-    calls: Vec<Call>,
-    input: &Arc<dyn ExecutionPlan>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let (functions, filters): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
-    let output = Arc::new(Schema::clone(
-        UserDefinedLogicalNodeCore::schema(node).as_arrow(),
-    ));
-    let width = keys.len();
-    let named = keys
-        .into_iter()
-        .enumerate()
-        .map(|(index, key)| {
-            let field = output.fields().get(index).ok_or_else(|| {
-                internal_datafusion_err!("an aggregation has more keys than output columns")
-            })?;
-            Ok((key, field.name().clone()))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let partial = AggregateExec::try_new(
-        AggregateMode::Partial,
-        PhysicalGroupBy::new_single(named),
-        functions.clone(),
-        filters,
-        Arc::clone(input),
-        input.schema(),
-    )?;
-    let exchange = Arc::new(ExchangeExec::new(
-        Arc::new(partial),
-        width,
-        node.partitions(),
-    ));
-    Ok(Arc::new(StateAggregateExec::try_new(
-        exchange,
-        width,
-        functions,
-        node.event_time(),
-        node.output_mode(),
-        node.operator_id(),
-        output,
-    )?))
+/// The operator of `node`, if it is an `N`.
+fn planned<N: PlannedNode + 'static>(
+    node: &dyn UserDefinedLogicalNode,
+    lowering: &Lowering<'_>,
+) -> Option<Result<Arc<dyn ExecutionPlan>>> {
+    node.as_any()
+        .downcast_ref::<N>()
+        .map(|node| node.plan(lowering))
 }

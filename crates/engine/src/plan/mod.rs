@@ -3,12 +3,15 @@ mod batch_time;
 mod build_side;
 mod extension;
 mod output_mode;
+mod rewrite;
 mod streaming;
 mod unsupported;
 
 pub use batch_time::{BatchTime, batch_time, uses_batch_time};
+pub(crate) use extension::{Lowering, PlannedNode};
 pub use output_mode::{OutputMode, UnknownOutputMode};
-pub use streaming::{StatefulOperator, StreamingPlan};
+pub use rewrite::StatefulOperator;
+pub use streaming::StreamingPlan;
 pub use unsupported::{UnsupportedOperation, check, is_streaming};
 
 pub use crate::{operator::watermark::WatermarkNode, source::StreamTable};

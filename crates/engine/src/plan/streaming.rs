@@ -10,38 +10,21 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    common::{
-        Result,
-        tree_node::{Transformed, TreeNode},
-    },
-    datasource::provider_as_source,
+    common::Result,
     execution::{SessionState, SessionStateBuilder},
-    logical_expr::{Extension, LogicalPlan},
+    logical_expr::LogicalPlan,
     physical_optimizer::optimizer::PhysicalOptimizer,
     physical_plan::{ExecutionPlan, displayable},
 };
 
 use super::{
-    BatchTime, OutputMode, batch_time::bind_batch_time, build_side::StaticBuildSide,
-    extension::StreamingQueryPlanner, unsupported::is_streaming,
+    BatchTime, OutputMode,
+    batch_time::bind_batch_time,
+    build_side::StaticBuildSide,
+    extension::StreamingQueryPlanner,
+    rewrite::{Rewrite, StatefulOperator},
 };
-use crate::{
-    operator::{aggregate::StatefulAggregateNode, watermark::WatermarkNode},
-    source::StreamTable,
-};
-
-/// A stateful operator of a plan, as the query loop needs to know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatefulOperator {
-    /// Stable id.
-    pub id: u32,
-    /// Name in progress reports, e.g. `stateStoreSave`.
-    pub name: &'static str,
-    /// Number of state partitions.
-    pub partitions: usize,
-    /// Whether a moved watermark gives it something to do without new rows.
-    pub acts_on_watermark: bool,
-}
+use crate::{source::StreamTable, time::WatermarkFlow};
 
 /// The plan of a run.
 #[derive(Debug)]
@@ -52,6 +35,10 @@ pub struct StreamingPlan {
     pub watermark_delays_ms: Vec<i64>,
     /// Stateful operators by id.
     pub operators: Vec<StatefulOperator>,
+    /// How the watermark passes the stateful operators.
+    pub watermark_flow: WatermarkFlow,
+    /// Whether there is a watermark above a watermark; that fails as soon as the query has one.
+    pub redefines_watermark: bool,
     /// The time of the batch that runs next.
     pub batch_time: BatchTime,
     optimized: LogicalPlan,
@@ -67,16 +54,9 @@ impl StreamingPlan {
         parallelism: usize,
         partitions: usize,
     ) -> Result<Self> {
-        let mut rewrite = Rewrite {
-            parallelism,
-            partitions,
-            output_mode,
-            sources: vec![],
-            delays: vec![],
-            operators: vec![],
-        };
+        let mut rewrite = Rewrite::new(output_mode, parallelism, partitions);
         let batch_time = BatchTime::default();
-        let plan = rewrite.rewrite(plan)?;
+        let plan = rewrite.plan(plan)?;
         let plan = bind_batch_time(plan, &batch_time)?;
         let session = streaming_session(session, parallelism);
         let optimized = session.optimize(&plan)?;
@@ -85,6 +65,8 @@ impl StreamingPlan {
             .create_physical_plan(&optimized, &session)
             .await?;
         Ok(Self {
+            watermark_flow: rewrite.flow(),
+            redefines_watermark: rewrite.redefines_watermark,
             sources: rewrite.sources,
             watermark_delays_ms: rewrite.delays,
             operators: rewrite.operators,
@@ -117,78 +99,6 @@ impl StreamingPlan {
         } else {
             format!("== Physical Plan ==\n{physical}")
         }
-    }
-}
-
-/// The numbering of what a plan contains.
-struct Rewrite {
-    parallelism: usize,
-    partitions: usize,
-    output_mode: OutputMode,
-    sources: Vec<StreamTable>,
-    delays: Vec<i64>,
-    operators: Vec<StatefulOperator>,
-}
-
-impl Rewrite {
-    fn rewrite(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        Ok(plan.transform_up(|plan| self.rewrite_node(plan))?.data)
-    }
-
-    fn rewrite_node(&mut self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-        match plan {
-            LogicalPlan::TableScan(mut scan) => match StreamTable::of(&scan.source) {
-                Some(table) => {
-                    let bound = table.bound(self.source_index(&table), self.parallelism);
-                    scan.source = provider_as_source(Arc::new(bound));
-                    Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
-                }
-                None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
-            },
-            LogicalPlan::Extension(Extension { node }) => {
-                match node.as_any().downcast_ref::<WatermarkNode>() {
-                    Some(watermark) => {
-                        let numbered = watermark.with_node_id(self.delays.len() as u32);
-                        self.delays.push(watermark.delay_ms());
-                        Ok(Transformed::yes(LogicalPlan::Extension(Extension {
-                            node: Arc::new(numbered),
-                        })))
-                    }
-                    None => Ok(Transformed::no(LogicalPlan::Extension(Extension { node }))),
-                }
-            }
-            LogicalPlan::Aggregate(aggregate) if is_streaming(&aggregate.input)? => {
-                let id = self.operators.len() as u32;
-                let replaced = StatefulAggregateNode::replace(
-                    &aggregate,
-                    self.output_mode,
-                    id,
-                    self.partitions,
-                )?;
-                let keyed = !aggregate.group_expr.is_empty();
-                self.operators.push(StatefulOperator {
-                    id,
-                    name: "stateStoreSave",
-                    partitions: if keyed { self.partitions } else { 1 },
-                    // Spark asks whether there is a watermark, not whether a key carries it.
-                    acts_on_watermark: !self.delays.is_empty()
-                        && self.output_mode != OutputMode::Complete,
-                });
-                Ok(Transformed::yes(replaced))
-            }
-            other => Ok(Transformed::no(other)),
-        }
-    }
-
-    fn source_index(&mut self, table: &StreamTable) -> usize {
-        let known = self
-            .sources
-            .iter()
-            .position(|source| source.relation() == table.relation());
-        known.unwrap_or_else(|| {
-            self.sources.push(table.clone());
-            self.sources.len() - 1
-        })
     }
 }
 

@@ -80,6 +80,12 @@ pub enum UnsupportedOperation {
         /// `Intersect` or `Except`.
         operation: &'static str,
     },
+    /// Found while the query runs: a watermark is declared above another one, and both would have to be the query's.
+    #[error(
+        "Redefining watermark is disallowed. You can set the config 'spark.sql.streaming.statefulOperator.allowMultiple' to \
+         'false' to restore the previous behavior. Note that multiple stateful operators will be disallowed."
+    )]
+    RedefinedWatermark,
     /// Supported by Structured Streaming, but not built yet.
     #[error(
         "{operation} is not supported on streaming DataFrames/Datasets by this release of Millstream"
@@ -174,7 +180,7 @@ impl Shape {
 
     fn visit_aggregate(&mut self, aggregate: &datafusion::logical_expr::Aggregate) -> Result<()> {
         self.aggregations += 1;
-        if self.aggregations > 1 {
+        if self.aggregations > 1 && self.mode != OutputMode::Append {
             self.fail(UnsupportedOperation::NotBuilt {
                 operation: "More than one aggregation",
             });

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     EngineError,
+    plan::UnsupportedOperation,
     source::{Offset, ReadLimit, Source},
 };
 
@@ -138,18 +139,6 @@ impl Position {
     }
 }
 
-/// Whether a batch without new rows is worth running. `executed_ms` is the watermark of the last batch of this run.
-pub(super) fn wants_no_data_batch(
-    enabled: bool,
-    acts_on_watermark: bool,
-    executed_ms: Option<i64>,
-    watermark_ms: i64,
-) -> bool {
-    enabled
-        && acts_on_watermark
-        && executed_ms.is_some_and(|executed_ms| watermark_ms > executed_ms)
-}
-
 impl OpenRun {
     /// The next batch, recorded; `None` if there is nothing to do.
     pub(super) async fn construct(
@@ -169,18 +158,11 @@ impl OpenRun {
             .any(|(end, start)| end.is_some() && (first || end != start));
         self.shared
             .set_status(|status| status.is_data_available = has_data);
-        let acts = self
-            .plan
-            .operators
-            .iter()
-            .any(|operator| operator.acts_on_watermark);
         let watermark_ms = self.watermark.current_ms();
-        let clean_up = wants_no_data_batch(
-            self.settings.no_data_batches,
-            acts,
-            self.position.executed_watermark_ms,
-            watermark_ms,
-        );
+        if self.plan.redefines_watermark && watermark_ms > 0 {
+            return Err(UnsupportedOperation::RedefinedWatermark.into());
+        }
+        let clean_up = self.settings.no_data_batches && self.would_act_on(watermark_ms);
         if (!has_data && !clean_up) || self.shared.cancel.is_cancelled() {
             return Ok(None);
         }
@@ -209,6 +191,21 @@ impl OpenRun {
             record,
             has_data,
         }))
+    }
+
+    /// Whether a batch without new rows is worth running: an operator acts on its watermark, and that moved since the last
+    /// batch of this run. A run that has not executed a batch yet waits for data.
+    fn would_act_on(&self, watermark_ms: i64) -> bool {
+        let Some(executed_ms) = self.position.executed_watermark_ms else {
+            return false;
+        };
+        let flow = &self.plan.watermark_flow;
+        let moved = flow.at(watermark_ms).into_iter().zip(flow.at(executed_ms));
+        self.plan
+            .operators
+            .iter()
+            .zip(moved)
+            .any(|(operator, (now, before))| operator.acts_on_watermark && now > before)
     }
 
     async fn latest_offsets(&self, limits: Limits) -> Result<Vec<Option<Offset>>, EngineError> {
@@ -259,23 +256,5 @@ impl OpenRun {
             }
             Ok(()) => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::wants_no_data_batch;
-
-    #[test]
-    fn a_batch_without_data_needs_a_watermark_that_moved_and_an_operator_that_acts() {
-        assert!(wants_no_data_batch(true, true, Some(0), 1));
-        assert!(!wants_no_data_batch(true, true, Some(1), 1));
-        assert!(!wants_no_data_batch(true, false, Some(0), 1));
-        assert!(!wants_no_data_batch(false, true, Some(0), 1));
-    }
-
-    #[test]
-    fn a_run_that_has_not_executed_a_batch_yet_waits_for_data() {
-        assert!(!wants_no_data_batch(true, true, None, 1));
     }
 }

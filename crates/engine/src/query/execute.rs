@@ -197,7 +197,7 @@ impl OpenRun {
     ) -> Arc<TaskContext> {
         let context = BatchContext {
             batch_id: batch.batch_id,
-            watermarks,
+            watermarks: self.plan.watermark_flow.in_batch(watermarks),
             inputs,
             state: Arc::clone(&self.state),
             observations: Arc::clone(observations),
@@ -455,7 +455,11 @@ impl OpenRun {
                 num_rows_dropped_by_watermark: metrics.rows_dropped_by_watermark,
                 num_shuffle_partitions: operator.partitions as u64,
                 num_state_store_instances: operator.partitions as u64,
-                custom_metrics: BTreeMap::new(),
+                custom_metrics: metrics
+                    .custom
+                    .iter()
+                    .map(|(name, value)| ((*name).to_string(), *value))
+                    .collect(),
             }
         };
         self.plan.operators.iter().rev().map(of).collect()

@@ -1,9 +1,11 @@
 //! Time: the [`Clock`] (processing time) and the watermark (event time).
 mod clock;
 pub mod event_time;
+mod propagation;
 mod watermark;
 
 pub use clock::{Clock, ClockRef, ManualClock, SystemClock};
+pub use propagation::{OperatorFlow, WatermarkFlow, WatermarkInput};
 pub use watermark::{
     BatchWatermarks, EventTimeStats, UnknownWatermarkPolicy, WatermarkPolicy, WatermarkTracker,
 };

@@ -38,6 +38,13 @@ impl From<UnsupportedOperation> for SparkError {
                     ("windowSpec", specifications),
                 ],
             ),
+            UnsupportedOperation::RedefinedWatermark => Self::analysis(
+                "_LEGACY_ERROR_TEMP_3076",
+                &[(
+                    "config",
+                    "spark.sql.streaming.statefulOperator.allowMultiple",
+                )],
+            ),
             UnsupportedOperation::NotBuilt { .. } => Self::unsupported(&error),
             _ => Self::streaming_unsupported(&error),
         }
@@ -66,6 +73,7 @@ pub fn cause_of(error: &EngineError) -> SparkError {
     match error {
         EngineError::Checkpoint(checkpoint) => return of_checkpoint(checkpoint),
         EngineError::State(state) => return of_state(state),
+        EngineError::Unsupported(operation) => return operation.clone().into(),
         _ => {}
     }
     let mut current: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -95,6 +103,9 @@ pub(crate) fn of_layer(cause: &(dyn std::error::Error + 'static)) -> Option<Spar
             &format.message_parameters(),
             format.to_string(),
         ));
+    }
+    if let Some(operation) = cause.downcast_ref::<UnsupportedOperation>() {
+        return Some(operation.clone().into());
     }
     if let Some(checkpoint) = cause.downcast_ref::<millstream_checkpoint::CheckpointError>() {
         return Some(of_checkpoint(checkpoint));

@@ -31,6 +31,7 @@ use crate::{
     batch::{BatchContext, external},
     operator::{OperatorMetrics, exchange::only_child},
     plan::OutputMode,
+    time::BatchWatermarks,
 };
 
 /// Merges the partial groups of a batch into state and puts out groups by output mode.
@@ -176,6 +177,10 @@ struct Touched {
 }
 
 impl PartitionRun {
+    fn watermarks(&self) -> BatchWatermarks {
+        self.batch.watermarks_of(self.id.operator_id)
+    }
+
     /// Reads the input, writes and commits state; the output streams from what the batch decided.
     async fn update(
         mut self,
@@ -273,7 +278,7 @@ impl PartitionRun {
         let Some(event_time) = self.exec.state.event_time else {
             return Ok(rows);
         };
-        let late_us = self.batch.watermarks.late_ms.saturating_mul(1000);
+        let late_us = self.watermarks().late_ms.saturating_mul(1000);
         let times = rows
             .columns()
             .get(event_time)
@@ -301,7 +306,7 @@ impl PartitionRun {
         store: &mut StateStoreGuard,
     ) -> Result<Vec<RecordBatch>> {
         let started = Instant::now();
-        let threshold = self.batch.watermarks.eviction_ms.saturating_mul(1000);
+        let threshold = self.watermarks().eviction_ms.saturating_mul(1000);
         let evicts = self.exec.state.event_time.is_some();
         let groups = match self.exec.output_mode {
             OutputMode::Complete => store.scan().map_err(external)?,

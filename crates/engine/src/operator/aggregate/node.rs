@@ -7,11 +7,19 @@ use datafusion::{
     logical_expr::{
         Aggregate, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore,
     },
+    physical_plan::{
+        ExecutionPlan,
+        aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy},
+    },
 };
 
-use super::window_key::{join_window, window_part};
+use super::{
+    StateAggregateExec,
+    window_key::{join_window, window_part},
+};
 use crate::{
-    plan::OutputMode,
+    operator::exchange::ExchangeExec,
+    plan::{Lowering, OutputMode, PlannedNode},
     time::event_time::{delay_ms, is_window},
 };
 
@@ -95,34 +103,9 @@ impl StatefulAggregateNode {
         LogicalPlanBuilder::from(node).project(output)?.build()
     }
 
-    /// The grouping expressions, windows taken apart.
-    pub fn keys(&self) -> &[Expr] {
-        &self.keys
-    }
-
-    /// The aggregate expressions.
-    pub fn aggregates(&self) -> &[Expr] {
-        &self.aggregates
-    }
-
-    /// Index of the key whose value is compared with the watermark.
-    pub fn event_time(&self) -> Option<usize> {
-        self.event_time
-    }
-
-    /// What the operator puts out.
-    pub fn output_mode(&self) -> OutputMode {
-        self.output_mode
-    }
-
     /// Id of the operator, stable across restarts.
     pub fn operator_id(&self) -> u32 {
         self.operator_id
-    }
-
-    /// Number of state partitions.
-    pub fn partitions(&self) -> usize {
-        self.partitions
     }
 }
 
@@ -248,5 +231,45 @@ impl UserDefinedLogicalNodeCore for StatefulAggregateNode {
         needed.sort_unstable();
         needed.dedup();
         Some(vec![needed])
+    }
+}
+
+impl PlannedNode for StatefulAggregateNode {
+    /// Partial aggregation, exchange by key, merge with state.
+    fn plan(&self, lowering: &Lowering<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        let [input] = lowering.inputs()?;
+        let output = self.output();
+        let named = self
+            .keys
+            .iter()
+            .zip(output.fields())
+            .map(|(key, field)| Ok((lowering.expr(key, 0)?, field.name().clone())))
+            .collect::<Result<Vec<_>>>()?;
+        let calls = self
+            .aggregates
+            .iter()
+            .map(|call| lowering.aggregate(call, 0))
+            .collect::<Result<Vec<_>>>()?;
+        let (functions, filters): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
+        let schema = input.schema();
+        let partial = AggregateExec::try_new(
+            AggregateMode::Partial,
+            PhysicalGroupBy::new_single(named),
+            functions.clone(),
+            filters,
+            input,
+            schema,
+        )?;
+        let width = self.keys.len();
+        let exchange = Arc::new(ExchangeExec::new(Arc::new(partial), width, self.partitions));
+        Ok(Arc::new(StateAggregateExec::try_new(
+            exchange,
+            width,
+            functions,
+            self.event_time,
+            self.output_mode,
+            self.operator_id,
+            output,
+        )?))
     }
 }

@@ -5,9 +5,14 @@ use arrow::datatypes::Field;
 use datafusion::{
     common::{Column, DFSchema, DFSchemaRef, Result, internal_err, plan_err},
     logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore},
+    physical_plan::ExecutionPlan,
 };
 
-use crate::time::event_time::{DELAY_KEY, is_timestamp, is_window};
+use super::WatermarkExec;
+use crate::{
+    plan::{Lowering, PlannedNode},
+    time::event_time::{DELAY_KEY, is_timestamp, is_window},
+};
 
 /// `withWatermark(column, delay)` over an input.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,6 +56,11 @@ impl WatermarkNode {
     /// Id of the node within its query, counted over the plan from the top.
     pub fn node_id(&self) -> u32 {
         self.node_id
+    }
+
+    /// What it measures.
+    pub fn input(&self) -> &LogicalPlan {
+        &self.input
     }
 
     /// The event-time column.
@@ -145,5 +155,19 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
         needed.sort_unstable();
         needed.dedup();
         Some(vec![needed])
+    }
+}
+
+impl PlannedNode for WatermarkNode {
+    fn plan(&self, lowering: &Lowering<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        let [input] = lowering.inputs()?;
+        let event_time = self.schema.index_of_column(&self.event_time)?;
+        Ok(Arc::new(WatermarkExec::new(
+            input,
+            self.output(),
+            event_time,
+            self.node_id,
+            self.delay_ms,
+        )))
     }
 }

@@ -1,0 +1,196 @@
+//! From the plan as it was written to the plan of a stream: sources, watermarks and stateful operators get their numbers.
+//!
+//! The walk goes from the sources up. What a node turns into is one arm of [`Rewrite::node`]; an operator that keeps
+//! state takes its number from [`Rewrite::stateful`], which also finds out where its watermark comes from.
+use std::sync::Arc;
+
+use datafusion::{
+    common::{
+        Result,
+        tree_node::{Transformed, TreeNode},
+    },
+    datasource::provider_as_source,
+    logical_expr::{Aggregate, Extension, LogicalPlan},
+};
+
+use super::{OutputMode, unsupported::is_streaming};
+use crate::{
+    operator::{self, aggregate::StatefulAggregateNode, watermark::WatermarkNode},
+    source::StreamTable,
+    time::{OperatorFlow, WatermarkFlow, WatermarkInput},
+};
+
+/// A stateful operator of a plan, as the query loop needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatefulOperator {
+    /// Stable id.
+    pub id: u32,
+    /// Name in progress reports, e.g. `stateStoreSave`.
+    pub name: &'static str,
+    /// Number of state partitions.
+    pub partitions: usize,
+    /// Whether a moved watermark gives it something to do without new rows.
+    pub acts_on_watermark: bool,
+}
+
+/// What an operator says of itself when it asks for its number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stateful<'a> {
+    /// Name in progress reports.
+    pub name: &'static str,
+    /// Its inputs, already rewritten.
+    pub inputs: &'a [&'a LogicalPlan],
+    /// Number of state partitions.
+    pub partitions: usize,
+    /// Whether a moved watermark gives it something to do without new rows.
+    pub acts_on_watermark: bool,
+    /// By how much its output may be behind its watermark, in milliseconds.
+    pub held_back_ms: i64,
+}
+
+/// The numbering of what a plan contains.
+pub(super) struct Rewrite {
+    parallelism: usize,
+    partitions: usize,
+    output_mode: OutputMode,
+    /// Sources by index.
+    pub sources: Vec<StreamTable>,
+    /// Delay threshold of each watermark node, in milliseconds.
+    pub delays: Vec<i64>,
+    /// Stateful operators by id.
+    pub operators: Vec<StatefulOperator>,
+    /// Whether there is a watermark above a watermark.
+    pub redefines_watermark: bool,
+    flows: Vec<OperatorFlow>,
+}
+
+impl Rewrite {
+    /// Nothing is numbered yet.
+    pub fn new(output_mode: OutputMode, parallelism: usize, partitions: usize) -> Self {
+        Self {
+            parallelism,
+            partitions,
+            output_mode,
+            sources: vec![],
+            delays: vec![],
+            operators: vec![],
+            redefines_watermark: false,
+            flows: vec![],
+        }
+    }
+
+    /// How the watermark passes the operators.
+    pub fn flow(&self) -> WatermarkFlow {
+        WatermarkFlow::new(self.flows.clone())
+    }
+
+    /// Rewrites a plan.
+    pub fn plan(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        Ok(plan.transform_up(|plan| self.node(plan))?.data)
+    }
+
+    fn node(&mut self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        let rewritten = match &plan {
+            LogicalPlan::TableScan(_) => self.source(&plan),
+            LogicalPlan::Extension(Extension { node }) => {
+                match node.as_any().downcast_ref::<WatermarkNode>() {
+                    Some(watermark) => Some(self.watermark(watermark)?),
+                    None => None,
+                }
+            }
+            LogicalPlan::Aggregate(aggregate) if is_streaming(&aggregate.input)? => {
+                Some(self.aggregate(aggregate)?)
+            }
+            _ => None,
+        };
+        Ok(match rewritten {
+            Some(plan) => Transformed::yes(plan),
+            None => Transformed::no(plan),
+        })
+    }
+
+    /// A streaming leaf under its index.
+    fn source(&mut self, plan: &LogicalPlan) -> Option<LogicalPlan> {
+        let LogicalPlan::TableScan(scan) = plan else {
+            return None;
+        };
+        let table = StreamTable::of(&scan.source)?;
+        let bound = table.bound(self.source_index(&table), self.parallelism);
+        let mut scan = scan.clone();
+        scan.source = provider_as_source(Arc::new(bound));
+        Some(LogicalPlan::TableScan(scan))
+    }
+
+    fn source_index(&mut self, table: &StreamTable) -> usize {
+        let known = self
+            .sources
+            .iter()
+            .position(|source| source.relation() == table.relation());
+        known.unwrap_or_else(|| {
+            self.sources.push(table.clone());
+            self.sources.len() - 1
+        })
+    }
+
+    fn watermark(&mut self, watermark: &WatermarkNode) -> Result<LogicalPlan> {
+        self.redefines_watermark |= !watermark_inputs(watermark.input())?.is_empty();
+        let numbered = watermark.with_node_id(self.delays.len() as u32);
+        self.delays.push(watermark.delay_ms());
+        Ok(LogicalPlan::Extension(Extension {
+            node: Arc::new(numbered),
+        }))
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<LogicalPlan> {
+        let partitions = match aggregate.group_expr.is_empty() {
+            true => 1,
+            false => self.partitions,
+        };
+        let id = self.stateful(Stateful {
+            name: "stateStoreSave",
+            inputs: &[aggregate.input.as_ref()],
+            partitions,
+            // Spark asks whether there is a watermark, not whether a key carries it.
+            acts_on_watermark: !self.delays.is_empty() && self.output_mode != OutputMode::Complete,
+            held_back_ms: 0,
+        })?;
+        StatefulAggregateNode::replace(aggregate, self.output_mode, id, partitions)
+    }
+
+    /// Numbers a stateful operator.
+    fn stateful(&mut self, operator: Stateful<'_>) -> Result<u32> {
+        let id = self.operators.len() as u32;
+        let mut inputs = vec![];
+        for input in operator.inputs {
+            inputs.extend(watermark_inputs(input)?);
+        }
+        self.flows.push(OperatorFlow {
+            inputs,
+            held_back_ms: operator.held_back_ms,
+        });
+        self.operators.push(StatefulOperator {
+            id,
+            name: operator.name,
+            partitions: operator.partitions,
+            acts_on_watermark: operator.acts_on_watermark,
+        });
+        Ok(id)
+    }
+}
+
+/// The nearest watermark nodes and stateful operators of a plan, on every branch that has one.
+fn watermark_inputs(plan: &LogicalPlan) -> Result<Vec<WatermarkInput>> {
+    if let LogicalPlan::Extension(Extension { node }) = plan {
+        if node.as_any().is::<WatermarkNode>() {
+            return Ok(vec![WatermarkInput::Origin]);
+        }
+        if let Some(id) = operator::id_of(node.as_ref()) {
+            return Ok(vec![WatermarkInput::Operator(id)]);
+        }
+    }
+    let mut found = vec![];
+    for input in plan.inputs() {
+        found.extend(watermark_inputs(input)?);
+    }
+    Ok(found)
+}

@@ -1,0 +1,118 @@
+//! One watermark per stateful operator.
+//!
+//! A query has one watermark, but an operator above another one must not use it: windows that the lower operator puts out
+//! when it evicts them would be late the moment they arrive. So the watermark travels through the plan as the rows do. It
+//! starts at the watermark nodes, operators pass it on, held back by as long as they may hold back rows, and where
+//! branches meet the lowest counts. An operator's *input* watermark is what it compares rows and state with; a lower
+//! and an upper window therefore close in the same batch.
+//!
+//! An operator without a watermark below it stands at zero: nothing is late, nothing is evicted.
+//!
+//! ```
+//! use millstream_engine::time::{OperatorFlow, WatermarkFlow, WatermarkInput::{Operator, Origin}};
+//! let join = OperatorFlow { inputs: vec![Origin, Origin], held_back_ms: 5_000 };
+//! let window = OperatorFlow { inputs: vec![Operator(0)], held_back_ms: 0 };
+//! let flow = WatermarkFlow::new(vec![join, window]);
+//! assert_eq!(flow.at(60_000), [60_000, 55_000]);
+//! ```
+use super::BatchWatermarks;
+
+/// Where an operator's watermark comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatermarkInput {
+    /// A watermark node: the query's own watermark.
+    Origin,
+    /// The output of the stateful operator with this id.
+    Operator(u32),
+}
+
+/// How event time passes one stateful operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OperatorFlow {
+    /// The nearest watermark nodes and stateful operators below it.
+    pub inputs: Vec<WatermarkInput>,
+    /// By how much its rows may be older than its watermark when it puts them out, in milliseconds.
+    pub held_back_ms: i64,
+}
+
+/// How event time passes the stateful operators of a plan.
+#[derive(Debug, Clone, Default)]
+pub struct WatermarkFlow {
+    operators: Vec<OperatorFlow>,
+}
+
+impl WatermarkFlow {
+    /// Of operators by id; an operator's inputs have lower ids than itself.
+    pub fn new(operators: Vec<OperatorFlow>) -> Self {
+        Self { operators }
+    }
+
+    /// The input watermark of every operator, by id, when the query's watermark is `watermark_ms`.
+    pub fn at(&self, watermark_ms: i64) -> Vec<i64> {
+        let mut arriving = Vec::with_capacity(self.operators.len());
+        let mut leaving = Vec::with_capacity(self.operators.len());
+        for operator in &self.operators {
+            let lowest = operator.inputs.iter().map(|input| match input {
+                WatermarkInput::Origin => watermark_ms,
+                WatermarkInput::Operator(id) => leaving.get(*id as usize).copied().unwrap_or(0),
+            });
+            let input: i64 = lowest.min().unwrap_or(0);
+            arriving.push(input);
+            leaving.push(input.saturating_sub(operator.held_back_ms.max(0)));
+        }
+        arriving
+    }
+
+    /// The watermarks of every operator in a batch, from those of the query.
+    pub fn in_batch(&self, query: BatchWatermarks) -> Vec<BatchWatermarks> {
+        self.at(query.late_ms)
+            .into_iter()
+            .zip(self.at(query.eviction_ms))
+            .map(|(late_ms, eviction_ms)| BatchWatermarks {
+                late_ms,
+                eviction_ms,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        WatermarkInput::{Operator, Origin},
+        *,
+    };
+
+    fn passes(inputs: &[WatermarkInput]) -> OperatorFlow {
+        OperatorFlow {
+            inputs: inputs.to_vec(),
+            held_back_ms: 0,
+        }
+    }
+
+    #[test]
+    fn an_operator_over_several_branches_has_the_lowest_of_their_watermarks() {
+        let slow = OperatorFlow {
+            inputs: vec![Origin],
+            held_back_ms: 300,
+        };
+        let flow = WatermarkFlow::new(vec![slow, passes(&[Operator(0), Origin])]);
+        assert_eq!(flow.at(1_000), [1_000, 700]);
+    }
+
+    #[test]
+    fn an_operator_without_a_watermark_below_it_stands_at_zero_and_so_do_those_above() {
+        let flow = WatermarkFlow::new(vec![passes(&[]), passes(&[Operator(0)])]);
+        assert_eq!(flow.at(1_000), [0, 0]);
+    }
+
+    #[test]
+    fn late_rows_and_eviction_follow_their_own_watermark_of_the_query() {
+        let flow = WatermarkFlow::new(vec![passes(&[Origin])]);
+        let batch = BatchWatermarks {
+            late_ms: 10,
+            eviction_ms: 20,
+        };
+        assert_eq!(flow.in_batch(batch), [batch]);
+    }
+}
