@@ -36,7 +36,7 @@ use crate::{
     batch::{BatchContext, Observations},
     sink::{CommitMessage, SinkBatch},
     source::{InputPartition, Offset},
-    time::{BatchWatermarks, EventTimeStats},
+    time::BatchWatermarks,
 };
 
 /// Times of a trigger by phase.
@@ -422,14 +422,10 @@ impl OpenRun {
         if self.plan.watermark_delays_ms.is_empty() {
             return None;
         }
-        let mut all = EventTimeStats::default();
-        for stats in seen
-            .map(Observations::event_times)
-            .unwrap_or_default()
-            .values()
-        {
-            all.merge(stats);
-        }
+        // Of several watermarks the first that saw a row is reported, as Spark does.
+        let all = seen
+            .and_then(|seen| seen.event_times().into_values().find(|seen| seen.count > 0))
+            .unwrap_or_default();
         let shown = |at_ms: i64| (all.count > 0).then(|| iso(at_ms));
         Some(EventTimeProgress {
             avg: shown(all.avg_ms()),
