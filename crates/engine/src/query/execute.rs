@@ -15,16 +15,17 @@ use std::{
 };
 
 use datafusion::{
-    execution::{SendableRecordBatchStream, TaskContext},
-    physical_plan::{ExecutionPlan, ExecutionPlanProperties, stream::RecordBatchStreamAdapter},
+    error::DataFusionError,
+    execution::TaskContext,
+    physical_plan::{ExecutionPlan, ExecutionPlanProperties},
 };
-use futures::TryStreamExt;
 use millstream_checkpoint::{CommitMetadata, FaultPoint};
 use tokio::task::JoinSet;
 
 use super::{
     StreamingQueryEvent,
     construct::Batch,
+    output::named,
     progress::{
         EventTimeProgress, SinkProgress, SourceProgress, StateOperatorProgress,
         StreamingQueryProgress, iso, per_second, raw,
@@ -258,7 +259,7 @@ impl OpenRun {
 
     /// An error that a writer passed on from the plan is the plan's, not the sink's.
     fn write_error(&self, batch_id: u64, error: BoxError) -> EngineError {
-        match error.downcast::<datafusion::error::DataFusionError>() {
+        match error.downcast::<DataFusionError>() {
             Ok(source) => EngineError::Execution {
                 batch_id,
                 source: *source,
@@ -497,27 +498,4 @@ impl OpenRun {
             },
         }
     }
-}
-
-/// The rows under their output names, counted on the way.
-fn named(
-    rows: SendableRecordBatchStream,
-    batch: &SinkBatch,
-    observations: Arc<Observations>,
-) -> SendableRecordBatchStream {
-    let schema = Arc::clone(&batch.schema);
-    let renamed = rows.and_then(move |rows| {
-        observations.add_output_rows(rows.num_rows());
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        let rows = arrow::array::RecordBatch::try_new_with_options(
-            Arc::clone(&schema),
-            rows.columns().to_vec(),
-            &options,
-        );
-        futures::future::ready(rows.map_err(Into::into))
-    });
-    Box::pin(RecordBatchStreamAdapter::new(
-        Arc::clone(&batch.schema),
-        renamed,
-    ))
 }

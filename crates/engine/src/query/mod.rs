@@ -18,6 +18,7 @@ mod execute;
 mod handle;
 mod listener;
 mod manager;
+mod output;
 mod progress;
 mod run;
 mod settings;
