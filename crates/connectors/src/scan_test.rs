@@ -40,6 +40,7 @@ pub(crate) async fn read_columns(
     let request = ScanRequest {
         projection,
         schema: Arc::clone(&schema),
+        filters: vec![],
         batch_size: 3,
     };
     let mut batches = Vec::new();

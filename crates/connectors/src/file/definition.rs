@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
 use millstream_engine::{
     BoxError,
     source::{Source, SourceContext, SourceDefinition},
@@ -13,6 +14,7 @@ use millstream_engine::{
 
 use super::{
     admission::NewFile,
+    filter::Filterable,
     glob::is_glob,
     listing::{Found, Listing, directories},
     location::{FileSystem, Location},
@@ -130,6 +132,18 @@ impl SourceDefinition for FileDefinition {
 
     fn schema(&self) -> SchemaRef {
         self.reading.schema()
+    }
+
+    fn applies(&self, filter: &Expr) -> bool {
+        let corrupt = self.options.get("columnNameOfCorruptRecord");
+        let settings = &self.settings.format;
+        Filterable {
+            partition_columns: &self.reading.partition_columns,
+            schema: &self.reading.schema(),
+            rows: matches!(self.reading.format.name(), "json" | "csv"),
+            corrupt_column: corrupt.unwrap_or(&settings.column_name_of_corrupt_record),
+        }
+        .applies(filter)
     }
 
     async fn create(&self, context: SourceContext) -> Result<Arc<dyn Source>, BoxError> {

@@ -17,7 +17,7 @@
 //! | `seen_files`, `admission` | which of them a batch takes; pure |
 //! | `partition_values` | columns in directory names |
 //! | `definition`, `source`, `cleaner` | the streaming source |
-//! | `scan` | reading |
+//! | `scan`, `filter` | reading |
 //! | `table` | the batch table |
 //! | `writer`, `sink`, `batch_write` | writing |
 //!
@@ -26,6 +26,7 @@ mod admission;
 mod batch_write;
 mod cleaner;
 mod definition;
+mod filter;
 mod glob;
 mod listing;
 mod location;

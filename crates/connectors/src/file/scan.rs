@@ -21,6 +21,7 @@ use millstream_engine::{
 
 use super::{
     admission::NewFile,
+    filter::RowFilter,
     location::{FileSystem, name_of, parent_of},
     options::Tolerance,
     partition_values::{ValueRules, values_of},
@@ -189,10 +190,22 @@ pub(super) struct FilePartition {
 
 impl InputPartition for FilePartition {
     fn open(&self, request: &ScanRequest) -> Result<SendableRecordBatchStream, BoxError> {
+        let reading = &self.reading;
+        let data = reading.data_schema.fields().len();
+        let partitions = data..data + reading.partition_columns.len();
+        // Columns that only conditions read come behind those that are returned.
+        let mut read = request.projection.clone();
+        let filter = RowFilter::new(&request.filters, partitions, &mut read)?;
+        let mut files = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            if filter.admits(&reading.partition_columns, &file.values)? {
+                files.push(file.clone());
+            }
+        }
         let mut projection = Vec::new();
-        let mut origins = Vec::with_capacity(request.projection.len());
-        for column in &request.projection {
-            let mut origin = self.reading.origin(*column);
+        let mut origins = Vec::with_capacity(read.len());
+        for column in &read {
+            let mut origin = reading.origin(*column);
             if let Origin::Data(in_file) = origin {
                 origin = Origin::Data(projection.len());
                 projection.push(in_file);
@@ -208,9 +221,11 @@ impl InputPartition for FilePartition {
             reading: Arc::clone(&self.reading),
             scan,
             origins,
+            filter,
+            returned: request.projection.len(),
+            read: Arc::new(reading.schema().project(&read)?),
             schema: Arc::clone(&request.schema),
         });
-        let files = self.files.clone();
         let batches = stream::iter(files)
             .map(move |file| Arc::clone(&rows).read(file))
             .flatten();
@@ -229,6 +244,10 @@ struct Rows {
     reading: Arc<FileReading>,
     scan: FormatScan,
     origins: Vec<Origin>,
+    filter: RowFilter,
+    /// How many of the columns read are returned; the others are for the conditions.
+    returned: usize,
+    read: SchemaRef,
     schema: SchemaRef,
 }
 
@@ -275,9 +294,13 @@ impl Rows {
             .map(column)
             .collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.read), columns, &options)?;
+        let rows = self.filter.apply(rows)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let columns = rows.columns().get(..self.returned).unwrap_or_default();
         Ok(RecordBatch::try_new_with_options(
             Arc::clone(&self.schema),
-            columns,
+            columns.to_vec(),
             &options,
         )?)
     }

@@ -399,6 +399,7 @@ async fn a_file_that_is_gone_fails_the_batch_by_name_unless_it_may_be_missing() 
     let request = millstream_engine::source::ScanRequest {
         projection: vec![0],
         schema: source.schema(),
+        filters: vec![],
         batch_size: 10,
     };
     let mut failures = Vec::new();

@@ -34,6 +34,7 @@ use super::{
     definition::{
         bases, exists, infer, list_once, nullable, partition_columns, split_schema, value_rules,
     },
+    filter::only_uses,
     glob::is_glob,
     listing::Found,
     location::{Location, name_of},
@@ -185,15 +186,6 @@ impl FileTable {
             .filter(|(_, verdict)| *verdict == Some(true));
         Ok(kept.map(|(file, _)| file.clone()).collect())
     }
-}
-
-fn only_uses(filter: &Expr, columns: &[Field]) -> bool {
-    let used = filter.column_refs();
-    !filter.is_volatile()
-        && !used.is_empty()
-        && used
-            .iter()
-            .all(|column| columns.iter().any(|field| field.name() == column.name()))
 }
 
 /// The partition values of all files, a row each.
@@ -392,6 +384,7 @@ impl PartitionStream for TablePartition {
         let request = ScanRequest {
             projection: self.projection.clone(),
             schema: Arc::clone(&self.schema),
+            filters: vec![],
             batch_size: context.session_config().batch_size(),
         };
         match self.partition.open(&request) {

@@ -245,6 +245,7 @@ pub(crate) fn generate(
         projection,
         schema,
         batch_size,
+        ..
     } = request.clone();
     let output = Arc::clone(&schema);
     let batches = std::iter::from_fn(move || {

@@ -15,7 +15,9 @@ use std::{fmt, fmt::Debug, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::{
+    execution::SendableRecordBatchStream, logical_expr::Expr, physical_plan::PhysicalExpr,
+};
 use millstream_checkpoint::{Faults, storage::StorageRef};
 
 pub use memory::MemoryStream;
@@ -79,6 +81,11 @@ pub trait SourceDefinition: Debug + Send + Sync {
     fn format(&self) -> &str;
     /// Columns of every row.
     fn schema(&self) -> SchemaRef;
+    /// Whether the source applies this condition on its columns itself. Every partition of a source that says so gets it in
+    /// [`ScanRequest::filters`], and rows that do not meet it neither leave the source nor count as its input.
+    fn applies(&self, _filter: &Expr) -> bool {
+        false
+    }
     /// Creates the source of one run.
     async fn create(&self, context: SourceContext) -> Result<Arc<dyn Source>, BoxError>;
 }
@@ -145,6 +152,9 @@ pub struct ScanRequest {
     pub projection: Vec<usize>,
     /// Schema of the batches to return: the projected columns.
     pub schema: SchemaRef,
+    /// Conditions that every row returned must meet, over the source's whole schema: those that
+    /// [`SourceDefinition::applies`] agreed to.
+    pub filters: Vec<Arc<dyn PhysicalExpr>>,
     /// Rows per batch to aim at.
     pub batch_size: usize,
 }

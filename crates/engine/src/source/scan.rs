@@ -22,33 +22,36 @@ use crate::batch::{BatchContext, external};
 /// itself keeps nothing between batches.
 #[derive(Debug, Clone)]
 pub struct StreamScanExec {
-    format: String,
-    projection: Vec<usize>,
-    source: usize,
+    of: ScanOf,
     properties: Arc<PlanProperties>,
+}
+
+/// What is scanned.
+#[derive(Debug, Clone)]
+pub(super) struct ScanOf {
+    pub format: String,
+    /// Index of the source.
+    pub source: usize,
+    /// Columns of the source that the scan returns.
+    pub projection: Vec<usize>,
+    /// Conditions that the source applies, over all its columns.
+    pub filters: Vec<Arc<dyn PhysicalExpr>>,
 }
 
 impl StreamScanExec {
     pub(super) fn try_new(
-        format: String,
+        of: ScanOf,
         source_schema: &SchemaRef,
-        projection: Vec<usize>,
-        source: usize,
         partitions: usize,
     ) -> Result<Self> {
-        let schema: Schema = source_schema.project(&projection)?;
+        let schema: Schema = source_schema.project(&of.projection)?;
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(Arc::new(schema)),
             Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Ok(Self {
-            format,
-            projection,
-            source,
-            properties,
-        })
+        Ok(Self { of, properties })
     }
 }
 
@@ -63,10 +66,15 @@ impl DisplayAs for StreamScanExec {
         write!(
             f,
             "StreamScanExec: source={} {}, columns=[{}]",
-            self.source,
-            self.format,
+            self.of.source,
+            self.of.format,
             columns.join(", ")
-        )
+        )?;
+        if self.of.filters.is_empty() {
+            return Ok(());
+        }
+        let filters: Vec<_> = self.of.filters.iter().map(ToString::to_string).collect();
+        write!(f, ", filters=[{}]", filters.join(", "))
     }
 }
 
@@ -92,8 +100,13 @@ impl ExecutionPlan for StreamScanExec {
 
     fn apply_expressions(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
+        for filter in &self.of.filters {
+            if apply(filter)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         Ok(TreeNodeRecursion::Continue)
     }
 
@@ -103,10 +116,11 @@ impl ExecutionPlan for StreamScanExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let batch = BatchContext::of(&context)?;
-        let source = self.source;
+        let source = self.of.source;
         let request = ScanRequest {
-            projection: self.projection.clone(),
+            projection: self.of.projection.clone(),
             schema: self.schema(),
+            filters: self.of.filters.clone(),
             batch_size: context.session_config().batch_size(),
         };
         let parts = batch.input(source, partition).to_vec();

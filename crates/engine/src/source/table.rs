@@ -12,13 +12,18 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{Result, stats::Precision},
+    common::{DFSchema, Result, stats::Precision},
     datasource::{TableType, provider_as_source},
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource},
+    logical_expr::{
+        Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableSource,
+    },
     physical_plan::{ExecutionPlan, Statistics},
 };
 
-use super::{SourceDefinition, scan::StreamScanExec};
+use super::{
+    SourceDefinition,
+    scan::{ScanOf, StreamScanExec},
+};
 
 /// Identity of a streaming relation: two loads of one path are two relations, one relation used twice is one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,11 +118,22 @@ impl TableProvider for StreamTable {
         Some(huge(&self.schema()))
     }
 
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let place = |filter: &&Expr| match self.definition.applies(filter) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(place).collect())
+    }
+
     async fn scan(
         &self,
-        _: &dyn Session,
+        session: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _: &[Expr],
+        filters: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(binding) = self.binding else {
@@ -129,13 +145,18 @@ impl TableProvider for StreamTable {
             Some(columns) => columns.clone(),
             None => (0..self.schema().fields().len()).collect(),
         };
-        let exec = StreamScanExec::try_new(
-            self.definition.format().to_string(),
-            &self.schema(),
+        let columns = DFSchema::try_from(self.schema())?;
+        let filters = filters
+            .iter()
+            .map(|filter| session.create_physical_expr(filter.clone(), &columns))
+            .collect::<Result<_>>()?;
+        let scan = ScanOf {
+            format: self.definition.format().to_string(),
+            source: binding.source,
             projection,
-            binding.source,
-            binding.partitions,
-        )?;
+            filters,
+        };
+        let exec = StreamScanExec::try_new(scan, &self.schema(), binding.partitions)?;
         Ok(Arc::new(exec))
     }
 }
