@@ -29,10 +29,10 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from urllib.parse import unquote
 
 from harness import answer, execution
 from harness.registry import SUITE
+from sink_log import committed_files
 
 VERSION = "spark-4.3.0"
 FROZEN = SUITE / "checkpoints" / VERSION
@@ -121,35 +121,6 @@ def forget_last_commit(checkpoint: Path) -> None:
     last = max((p for p in (checkpoint / "commits").iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
     last.unlink()
     last.with_name(f".{last.name}.crc").unlink(missing_ok=True)
-
-
-def committed_files(output: Path) -> list[Path]:
-    """The files of the sink's log: the last compacted entry and every entry after it."""
-    entries = {}
-    for p in (output / "_spark_metadata").iterdir():
-        number, _, kind = p.name.partition(".")
-        if number.isdigit():
-            entries[int(number)] = (p, kind == "compact")
-    compacted = [n for n, (_, compact) in entries.items() if compact]
-    start = max(compacted) if compacted else 0
-    missing = set(range(start, max(entries) + 1)) - set(entries)
-    if missing:
-        raise ValueError(f"{output}/_spark_metadata lacks batches {sorted(missing)}")
-    files = []
-    for n in sorted(n for n in entries if n >= start):
-        version, *lines = entries[n][0].read_text().splitlines()
-        if version != "v1":
-            raise ValueError(f"{entries[n][0]} is of version {version}")
-        for line in lines:
-            add = json.loads(line)
-            path = Path(unquote(add["path"].removeprefix("file://")))
-            if path.stat().st_size != add["size"]:
-                raise ValueError(f"{path} has {path.stat().st_size} bytes, its log entry says {add['size']}")
-            files.append(path)
-    repeated = {str(f) for f in files if files.count(f) > 1}
-    if repeated:
-        raise ValueError(f"listed twice in the sink's log: {sorted(repeated)}")
-    return files
 
 
 def output_rows(name: str, root: Path) -> list:
