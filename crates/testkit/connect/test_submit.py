@@ -1,6 +1,8 @@
 """`millstream submit`: unmodified programs, their exit codes, signals and surroundings."""
+import json
 import os
 import pathlib
+import pty
 import signal
 import subprocess
 import sys
@@ -8,7 +10,10 @@ import tempfile
 import time
 import unittest
 
-from support import BINARY, TIMEOUT_S, run_program
+from support import BINARY, REPOSITORY, TIMEOUT_S, run_program
+
+sys.path.insert(0, str(REPOSITORY / "crates/testkit/differential"))
+from sink_log import committed_lines  # noqa: E402
 
 HEADER = """
 import sys
@@ -144,21 +149,30 @@ class Programs(unittest.TestCase):
 
 
 class Signals(unittest.TestCase):
-    """Signals to the launcher. Its standard input is no terminal here, so it passes all of them on."""
+    """Signals to the launcher alone, as from `kill`, and to its whole process group, as from a terminal."""
 
-    def start(self, text):
+    def start(self, text, terminal=False):
         folder = tempfile.TemporaryDirectory(prefix="millstream-test-")
         self.addCleanup(folder.cleanup)
-        app = pathlib.Path(folder.name, "app.py")
+        self.folder = pathlib.Path(folder.name).resolve()
+        app = self.folder / "app.py"
         app.write_text(text)
+        stdin = subprocess.DEVNULL
+        if terminal:
+            ours, stdin = pty.openpty()
+            self.addCleanup(os.close, ours)
+            self.addCleanup(os.close, stdin)
         process = subprocess.Popen(
             [BINARY, "submit", str(app)],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=folder.name,
             env={**os.environ, "MILLSTREAM_PYTHON": sys.executable},
+            start_new_session=True,
+            # Whoever runs the tests in the background has it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
@@ -167,25 +181,61 @@ class Signals(unittest.TestCase):
         return process
 
     WAITING = HEADER + (
-        "query = spark.readStream.format('rate').load().writeStream.format('noop').start()\n"
+        "import time\n"
+        "rows = spark.readStream.format('rate-micro-batch').option('rowsPerBatch', 10).load()\n"
+        "query = rows.writeStream.format('json').option('checkpointLocation', 'chk').start('out')\n"
+        "while not query.recentProgress:\n"
+        "    time.sleep(0.02)\n"
         "print('ready', flush=True)\n"
         "try:\n"
         "    query.awaitTermination()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', query.isActive, flush=True)\n"
+        "    raise\n"
         "finally:\n"
+        "    time.sleep(0.3)\n"
         "    print('cleaned up', flush=True)\n"
     )
+    ONE_MORE_BATCH = HEADER + (
+        "rows = spark.readStream.format('rate-micro-batch').option('rowsPerBatch', 10).load()\n"
+        "query = rows.writeStream.format('json').option('checkpointLocation', 'chk').trigger(once=True).start('out')\n"
+        "query.awaitTermination()\n"
+    )
 
-    def test_an_interrupt_unwinds_the_program(self):
-        process = self.start(self.WAITING)
-        process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(TIMEOUT_S), 130)
-        self.assertEqual(process.stdout.read(), "cleaned up\n")
-        self.assertIn("KeyboardInterrupt", process.stderr.read())
+    def ended(self, send, code, terminal=False):
+        """Starts a query, ends it with a signal, and lets it go on: what the program printed and said."""
+        process = self.start(self.WAITING, terminal)
+        began = time.monotonic()
+        send(process.pid)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+        self.assertEqual(process.returncode, code, err)
+        # The launcher kills a program that does not end after ten seconds, and would say so.
+        self.assertNotIn("killed", err)
+        self.assertLess(time.monotonic() - began, 10)
+        (self.folder / "again.py").write_text(self.ONE_MORE_BATCH)
+        again = subprocess.run(
+            [BINARY, "submit", "again.py"], cwd=self.folder, capture_output=True, text=True, timeout=TIMEOUT_S,
+            env={**os.environ, "MILLSTREAM_PYTHON": sys.executable},
+        )
+        self.assertEqual(again.returncode, 0, again.stderr)
+        values = [json.loads(line)["value"] for line in committed_lines(self.folder / "out")]
+        self.assertEqual(sorted(values), list(range(len(values))))
+        self.assertGreaterEqual(len(values), 20)
+        return out, err
 
-    def test_termination_ends_the_program(self):
-        process = self.start(self.WAITING)
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(TIMEOUT_S), 143)
+    def test_an_interrupt_unwinds_the_program_once(self):
+        alone = lambda pid: os.kill(pid, signal.SIGINT)
+        group = lambda pid: os.killpg(pid, signal.SIGINT)
+        for send, terminal in ((alone, False), (group, False), (alone, True), (group, True)):
+            with self.subTest(group=send is group, terminal=terminal):
+                out, err = self.ended(send, 130, terminal)
+                self.assertEqual(out, "interrupted True\ncleaned up\n")
+                self.assertEqual(err.count("\nKeyboardInterrupt"), 1, err)
+
+    def test_termination_ends_the_program_and_leaves_a_checkpoint_to_go_on_from(self):
+        for send in (os.kill, os.killpg):
+            with self.subTest(send=send.__name__):
+                self.ended(lambda pid: send(pid, signal.SIGTERM), 143)
 
     def test_a_program_that_ignores_the_signal_is_killed_by_the_second(self):
         text = (

@@ -14,18 +14,23 @@ against what Spark writes when it runs both halves: no row doubled, none lost, n
     python resume.py freeze --query json --master 'local[2]'    # makes that one anew
     python resume.py record --query json --master 'local[2]'    # makes the expected rows anew
 
+    # Millstream begins, Spark goes on: all queries, undisturbed and after a crash, before and after a compaction
+    python resume.py handover --dir /tmp/r --remote sc://127.0.0.1:15002 --client .venv/bin/python --master 'local[2]'
+
 `--crash` in the second phase first removes the last commit, as if the first engine had died after
 writing its output: the batch must run again, with the same offsets and state, and count once.
 
 Both halves run more than ten batches in all, so the second engine meets (or writes) compacted source and
-sink logs, `9.compact`. The two queries: `json` filters and projects, JSON to JSON; `parquet` parses lines, text to
+sink logs, `9.compact`; with `--begin 11` the first one writes them. The two queries: `json` filters and projects, JSON to JSON; `parquet` parses lines, text to
 Parquet. State has a format of each engine's own, so a stateful query's checkpoint does not move.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -106,15 +111,30 @@ def session(chosen):
 
 
 def first(chosen, root: Path) -> None:
-    write_input(root, range(FIRST_HALF))
+    write_input(root, range(chosen.begin))
     run(session(chosen), chosen.query, root)
 
 
 def second(chosen, root: Path) -> None:
     if chosen.crash:
         forget_last_commit(root / "chk")
-    write_input(root, range(FIRST_HALF, FILES))
+    write_input(root, range(chosen.begin, FILES))
     run(session(chosen), chosen.query, root)
+
+
+def handover(chosen, root: Path) -> int:
+    """Every query begun by Millstream, through a client's Python of its own, and finished by this process's Spark."""
+    wrong = 0
+    remote, chosen.remote = chosen.remote, None
+    for chosen.query, chosen.begin, chosen.crash in itertools.product(sorted(QUERIES), (FIRST_HALF, FILES - 1), (False, True)):
+        folder = root / f"{chosen.query}-{chosen.begin}{'-crash' if chosen.crash else ''}"
+        begin = [__file__, "first", "--query", chosen.query, "--dir", str(folder), "--begin", str(chosen.begin), "--remote", remote]
+        subprocess.run([chosen.client, *begin], check=True)
+        last = max(int(p.name) for p in (folder / "chk/commits").iterdir() if p.name.isdigit())
+        second(chosen, folder)
+        print(f"{folder.name}: batches 0 to {last} by Millstream, then Spark: ", end="", flush=True)
+        wrong += check(chosen, folder)
+    return 1 if wrong else 0
 
 
 def forget_last_commit(checkpoint: Path) -> None:
@@ -193,15 +213,22 @@ def thaw(chosen, root: Path) -> None:
 
 
 def main() -> int:
-    phases = {f.__name__: f for f in (first, second, check, record, freeze, thaw)}
+    phases = {f.__name__: f for f in (first, second, check, handover, record, freeze, thaw)}
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("phase", choices=phases)
-    arguments.add_argument("--query", choices=sorted(QUERIES), required=True)
+    arguments.add_argument("--query", choices=sorted(QUERIES), help="all but handover need it")
     arguments.add_argument("--dir", type=Path, help="where input, checkpoint and output live")
     arguments.add_argument("--master", default="local[2]", help="classic Spark, the default engine")
     arguments.add_argument("--remote", help="a Connect server instead")
     arguments.add_argument("--crash", action="store_true", help="second: forget the last commit first")
+    arguments.add_argument("--begin", type=int, default=FIRST_HALF, help=f"of {FILES} files, how many the first engine meets")
+    arguments.add_argument("--client", help="handover: the Python that has pyspark-client")
     chosen = arguments.parse_args()
+    if chosen.phase == "handover":
+        if not (chosen.remote and chosen.client):
+            arguments.error("handover needs --remote and --client")
+    elif chosen.query is None:
+        arguments.error(f"{chosen.phase} needs --query")
     if chosen.dir is None and chosen.phase not in ("record", "freeze"):
         arguments.error(f"{chosen.phase} needs --dir")
     return phases[chosen.phase](chosen, chosen.dir and chosen.dir.resolve()) or 0

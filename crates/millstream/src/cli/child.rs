@@ -1,11 +1,9 @@
 //! The program: a Python process with a line to us.
 //!
 //! Signals are not sent to the process but over a socket that its shim follows, see `sitecustomize.py`. From a
-//! terminal, Ctrl-C reaches the program by itself, since it is in the same process group.
-use std::{
-    io::IsTerminal, os::unix::process::ExitStatusExt, path::Path, process::ExitStatus,
-    time::Duration,
-};
+//! terminal, Ctrl-C reaches the program by itself as well, since it is in the same process group; the shim sees to it
+//! that the program is interrupted once.
+use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -128,7 +126,6 @@ impl Program {
 
     async fn pass_on(&mut self, signal: EndSignal) {
         let order = match signal {
-            EndSignal::Interrupt if std::io::stdin().is_terminal() => return,
             EndSignal::Interrupt => b"I",
             EndSignal::Terminate => b"T",
         };

@@ -80,12 +80,16 @@ impl Engine {
     }
 }
 
-/// Fault points that the crash tests arm from outside.
+/// Fault points that the crash tests arm from outside. A release build has none: it refuses to run as if it had.
 fn faults() -> Result<Faults, CliError> {
     match std::env::var("MILLSTREAM_FAULT") {
-        Ok(spec) if !spec.is_empty() => Faults::from_spec(&spec)
+        Ok(spec) if spec.is_empty() => Ok(Faults::none()),
+        Ok(spec) if cfg!(debug_assertions) => Faults::from_spec(&spec)
             .map_err(|error| CliError::Usage(format!("MILLSTREAM_FAULT={spec:?}: {error}"))),
-        _ => Ok(Faults::none()),
+        Ok(spec) => Err(CliError::Usage(format!(
+            "MILLSTREAM_FAULT={spec:?}: only debug builds can be made to fail"
+        ))),
+        Err(_) => Ok(Faults::none()),
     }
 }
 

@@ -344,24 +344,79 @@ class _Missing(importlib.abc.MetaPathFinder):
         return None
 
 
+class _Caught:
+    """Which signals this process caught lately, whoever handles them: the interpreter notes each on a wakeup file.
+
+    A terminal's Ctrl-C goes to the whole process group: to the launcher, which passes it on, and to us as well. The
+    program must see one interrupt, not a second one in the middle of its clean-up.
+    """
+
+    LATELY_S = 1.0
+    ON_ITS_WAY_S = 0.1
+
+    def __init__(self):
+        import signal
+        import socket
+
+        self.file, self._noted = socket.socketpair()
+        self.file.setblocking(False)
+        self._noted.setblocking(False)
+        self._last = {}
+        signal.set_wakeup_fd(self._noted.fileno(), warn_on_full_buffer=False)
+
+    def read(self):
+        import time
+
+        try:
+            for number in self.file.recv(4096):
+                self._last[number] = time.monotonic()
+        except OSError:
+            pass
+
+    def lately(self, number):
+        """Whether the signal came by itself; one that was sent together with the launcher's may be on its way."""
+        import select
+        import time
+
+        now = time.monotonic()
+        while time.monotonic() < now + self.ON_ITS_WAY_S:
+            select.select([self.file], [], [], self.ON_ITS_WAY_S)
+            self.read()
+            if self._last.get(number, float("-inf")) > now - self.LATELY_S:
+                return True
+        return False
+
+
 def _follow_launcher(path):
     """Turns what the launcher sends into signals; the end of the line means that the launcher is gone."""
+    import select
     import signal
     import socket
     import threading
 
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     line.connect(path)
+    caught = _Caught()
+
+    def orders():
+        while True:
+            ready, _, _ = select.select([line, caught.file], [], [])
+            if caught.file in ready:
+                caught.read()
+            if line in ready:
+                try:
+                    return line.recv(16)
+                except OSError:
+                    return b""
 
     def follow():
         while True:
-            try:
-                orders = line.recv(16)
-            except OSError:
-                orders = b""
-            for order in orders or b"T":
-                os.kill(os.getpid(), signal.SIGINT if order == ord("I") else signal.SIGTERM)
-            if not orders:
+            received = orders()
+            for order in received or b"T":
+                number = signal.SIGINT if order == ord("I") else signal.SIGTERM
+                if not caught.lately(number):
+                    os.kill(os.getpid(), number)
+            if not received:
                 return
 
     threading.Thread(target=follow, name="millstream-launcher", daemon=True).start()
