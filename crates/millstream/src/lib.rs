@@ -32,6 +32,8 @@
 //!
 //! Spark programs need none of this: the `millstream` binary of this crate runs them as they are.
 mod error;
+mod foreach;
+mod foreach_batch;
 mod frame;
 mod reader;
 mod streams;
@@ -43,6 +45,8 @@ pub use millstream_engine as engine;
 pub use millstream_spark as spark;
 
 pub use error::{Error, Result};
+pub use foreach::ForeachWriter;
+pub use foreach_batch::ForeachBatch;
 pub use frame::StreamingFrame;
 pub use millstream_engine::{
     plan::OutputMode,
@@ -57,5 +61,8 @@ pub use writer::DataStreamWriter;
 
 /// What a program imports.
 pub mod prelude {
-    pub use crate::{OutputMode, StreamingContext, StreamingFrame, StreamingQuery, Trigger};
+    pub use crate::{
+        ForeachBatch, ForeachWriter, OutputMode, StreamingContext, StreamingFrame, StreamingQuery,
+        Trigger,
+    };
 }

@@ -21,18 +21,29 @@ use millstream_engine::{
 };
 
 use crate::{
-    Error, Result,
+    Error, ForeachBatch, ForeachWriter, Result,
+    foreach::ForeachSink,
+    foreach_batch::ForeachBatchSink,
     streams::{Streams, parallelism, settings},
 };
 
 /// Name of the option that says where the query remembers.
 const CHECKPOINT_LOCATION: &str = "checkpointLocation";
 
+/// Where rows go.
+#[derive(Debug)]
+enum Target {
+    /// A format and its options.
+    Format(String),
+    /// Code of the program.
+    Program(Arc<dyn Sink>),
+}
+
 /// Describes a query. Options have Spark's names and meaning.
 #[derive(Debug)]
 pub struct DataStreamWriter {
     frame: DataFrame,
-    format: String,
+    target: Target,
     options: Options,
     path: Option<String>,
     partition_by: Vec<String>,
@@ -45,7 +56,7 @@ impl DataStreamWriter {
     pub(crate) fn new(frame: DataFrame) -> Self {
         Self {
             frame,
-            format: "parquet".to_string(),
+            target: Target::Format("parquet".to_string()),
             options: Options::new(),
             path: None,
             partition_by: vec![],
@@ -57,7 +68,42 @@ impl DataStreamWriter {
 
     /// Where rows go: `console`, `memory`, `noop`, or a format of files. Default `parquet`.
     pub fn format(mut self, format: impl Into<String>) -> Self {
-        self.format = format.into();
+        self.target = Target::Format(format.into());
+        self
+    }
+
+    /// Hands every batch to `function`, as a static `DataFrame` and the batch's number. At least once: a batch that was
+    /// not committed comes again, with the same rows and number.
+    ///
+    /// ```
+    /// # use datafusion::prelude::*;
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main]
+    /// # async fn main() -> millstream::Result<()> {
+    /// # let ctx = SessionContext::new();
+    /// # let ticks = ctx.read_stream("rate-micro-batch").option("rowsPerBatch", 4).load().await?;
+    /// let query = ticks
+    ///     .write_stream()
+    ///     .foreach_batch(|batch: DataFrame, batch_id| async move {
+    ///         println!("batch {batch_id}: {} rows", batch.count().await?);
+    ///         datafusion::error::Result::Ok(())
+    ///     })
+    ///     .trigger(Trigger::Once)
+    ///     .start()
+    ///     .await?;
+    /// # query.await_termination(None).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn foreach_batch(mut self, function: impl ForeachBatch) -> Self {
+        let (session, _) = self.frame.clone().into_parts();
+        self.target = Target::Program(Arc::new(ForeachBatchSink::new(function, session)));
+        self
+    }
+
+    /// Hands the rows of every partition of every batch to a clone of `writer`. At least once.
+    pub fn foreach(mut self, writer: impl ForeachWriter) -> Self {
+        self.target = Target::Program(Arc::new(ForeachSink::new(writer)));
         self
     }
 
@@ -136,6 +182,10 @@ impl DataStreamWriter {
     }
 
     async fn sink(&self) -> Result<Arc<dyn Sink>> {
+        let format = match &self.target {
+            Target::Format(format) => format,
+            Target::Program(sink) => return Ok(Arc::clone(sink)),
+        };
         let (state, plan) = self.frame.clone().into_parts();
         let streams = Streams::of_frame(&state)?;
         let schema: SchemaRef = Arc::new(Schema::clone(plan.schema().as_arrow()));
@@ -151,8 +201,10 @@ impl DataStreamWriter {
             console: ConsoleOutput::default(),
             clock: Arc::new(SystemClock),
         };
-        let sink = registry::sink(&self.format, &request).await?;
-        self.publish_memory_table(&state, &streams)?;
+        let sink = registry::sink(format, &request).await?;
+        if format.eq_ignore_ascii_case("memory") {
+            self.publish_memory_table(&state, &streams)?;
+        }
         Ok(sink)
     }
 
@@ -162,7 +214,7 @@ impl DataStreamWriter {
             .name
             .as_deref()
             .and_then(|name| streams.memory_tables.get(name));
-        if let Some(table) = table.filter(|_| self.format.eq_ignore_ascii_case("memory")) {
+        if let Some(table) = table {
             let name = self.name.as_deref().unwrap_or_default();
             let schema = state.schema_for_ref(name)?;
             schema.deregister_table(name)?;
@@ -180,9 +232,11 @@ impl DataStreamWriter {
             self.refuse_forgotten_rows(&location).await?;
             return Ok(location);
         }
-        if registry::needs_checkpoint_location(&self.format)? {
+        if let Target::Format(format) = &self.target
+            && registry::needs_checkpoint_location(format)?
+        {
             return Err(Error::CheckpointLocationRequired {
-                format: self.format.clone(),
+                format: format.clone(),
             });
         }
         // The engine deletes the folder when the query stops.
@@ -199,7 +253,10 @@ impl DataStreamWriter {
 
     /// A sink that starts empty must not continue a query of which it has lost the output.
     async fn refuse_forgotten_rows(&self, location: &CheckpointLocation) -> Result<()> {
-        if registry::recovers(&self.format, self.output_mode)? {
+        let Target::Format(format) = &self.target else {
+            return Ok(());
+        };
+        if registry::recovers(format, self.output_mode)? {
             return Ok(());
         }
         let root = storage::open(&location.url).map_err(EngineError::Storage)?;
@@ -210,7 +267,7 @@ impl DataStreamWriter {
         match begun.map_err(EngineError::Checkpoint)? {
             None => Ok(()),
             Some(_) => Err(Error::NotRecoverable {
-                format: self.format.clone(),
+                format: format.clone(),
                 location: location.url.clone(),
             }),
         }

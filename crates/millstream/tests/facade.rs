@@ -6,13 +6,22 @@
 use std::{
     io::Write,
     net::TcpListener,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use datafusion::{
-    arrow::util::pretty::pretty_format_batches, functions_aggregate::expr_fn::count, prelude::*,
+    arrow::{
+        array::{AsArray, RecordBatch},
+        datatypes::Int64Type,
+        util::pretty::pretty_format_batches,
+    },
+    error::DataFusionError,
+    functions_aggregate::expr_fn::count,
+    prelude::*,
 };
-use millstream::{Error, prelude::*};
+use millstream::{Error, engine::BoxError, prelude::*};
 
 fn context() -> SessionContext {
     SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2))
@@ -159,6 +168,148 @@ async fn a_failure_ends_the_query_and_is_told_to_who_waits() {
             .to_lowercase()
             .contains("divide by zero")
     );
+}
+
+/// Writes down what it is told, and fails in the batch that it is meant to fail in.
+#[derive(Clone)]
+struct Recorder {
+    told: Arc<Mutex<Vec<String>>>,
+    failing_batch: Option<u64>,
+    open: (usize, u64),
+}
+
+impl Recorder {
+    fn new(failing_batch: Option<u64>) -> Self {
+        Self {
+            told: Arc::default(),
+            failing_batch,
+            open: (0, 0),
+        }
+    }
+
+    fn tell(&self, text: impl Into<String>) {
+        self.told.lock().unwrap().push(text.into());
+    }
+}
+
+#[async_trait]
+impl ForeachWriter for Recorder {
+    async fn open(&mut self, partition: usize, batch_id: u64) -> Result<bool, BoxError> {
+        self.open = (partition, batch_id);
+        Ok(partition == 0)
+    }
+
+    async fn process(&mut self, rows: RecordBatch) -> Result<(), BoxError> {
+        let (partition, batch_id) = self.open;
+        let names: Vec<_> = rows
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect();
+        self.tell(format!(
+            "{batch_id}/{partition}: {} of {names:?}",
+            rows.num_rows()
+        ));
+        match self.failing_batch == Some(batch_id) {
+            true => Err("the disk is full".into()),
+            false => Ok(()),
+        }
+    }
+
+    async fn close(&mut self, error: Option<&BoxError>) {
+        if let Some(error) = error {
+            self.tell(format!("closed: {error}"));
+        } else if self.open.0 == 0 {
+            self.tell("closed");
+        }
+    }
+}
+
+async fn rows_of_rate(ctx: &SessionContext) -> DataFrame {
+    ctx.read_stream("rate-micro-batch")
+        .option("rowsPerBatch", 5)
+        .option("numPartitions", 1)
+        .load()
+        .await
+        .unwrap()
+        .select(vec![col("value").alias("n")])
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_is_opened_fed_and_closed_and_told_of_its_failure() {
+    for (failing_batch, expected) in [
+        (None, vec!["0/0: 5 of [\"n\"]", "closed"]),
+        (
+            Some(0),
+            vec!["0/0: 5 of [\"n\"]", "closed: the disk is full"],
+        ),
+    ] {
+        let recorder = Recorder::new(failing_batch);
+        let query = rows_of_rate(&context())
+            .await
+            .write_stream()
+            .foreach(recorder.clone())
+            .trigger(Trigger::Once)
+            .start()
+            .await
+            .unwrap();
+        let ended = query.await_termination(None).await;
+        assert_eq!(*recorder.told.lock().unwrap(), expected);
+        match failing_batch {
+            None => assert_eq!(query.last_progress().unwrap().num_input_rows, 5),
+            Some(_) => {
+                let failure = ended.unwrap_err().error.to_string();
+                assert!(failure.contains("the disk is full"), "{failure}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_its_function_refused_comes_again_under_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen: Arc<Mutex<Vec<(u64, Vec<i64>)>>> = Arc::default();
+    for attempt in 0..3 {
+        let seen = Arc::clone(&seen);
+        let query = rows_of_rate(&context())
+            .await
+            .write_stream()
+            .foreach_batch(move |batch: DataFrame, batch_id| {
+                let seen = Arc::clone(&seen);
+                async move {
+                    // Read twice: the batch is a table.
+                    let count = batch.clone().count().await?;
+                    let mut values = vec![];
+                    for rows in batch
+                        .sort(vec![col("n").sort(true, true)])?
+                        .collect()
+                        .await?
+                    {
+                        values.extend(rows.column(0).as_primitive::<Int64Type>().values());
+                    }
+                    assert_eq!(count, values.len());
+                    seen.lock().unwrap().push((batch_id, values));
+                    match attempt {
+                        1 => Err(DataFusionError::External("refused".into())),
+                        _ => Ok(()),
+                    }
+                }
+            })
+            .option("checkpointLocation", folder.path().display())
+            .trigger(Trigger::Once)
+            .start()
+            .await
+            .unwrap();
+        assert_eq!(query.await_termination(None).await.is_err(), attempt == 1);
+    }
+    let expected = [
+        (0, vec![0, 1, 2, 3, 4]),
+        (1, vec![5, 6, 7, 8, 9]),
+        (1, vec![5, 6, 7, 8, 9]),
+    ];
+    assert_eq!(*seen.lock().unwrap(), expected);
 }
 
 #[test]
