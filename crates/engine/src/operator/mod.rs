@@ -6,7 +6,9 @@
 use datafusion::logical_expr::UserDefinedLogicalNode;
 
 pub mod aggregate;
+pub mod deduplicate;
 pub mod exchange;
+pub mod limit;
 mod metrics;
 pub mod watermark;
 
@@ -18,4 +20,12 @@ pub(crate) fn id_of(node: &dyn UserDefinedLogicalNode) -> Option<u32> {
     // One line per stateful node.
     any.downcast_ref::<aggregate::StatefulAggregateNode>()
         .map(|node| node.operator_id())
+        .or_else(|| {
+            any.downcast_ref::<deduplicate::StatefulDeduplicateNode>()
+                .map(|node| node.operator_id())
+        })
+        .or_else(|| {
+            any.downcast_ref::<limit::GlobalLimitNode>()
+                .map(|node| node.operator_id())
+        })
 }

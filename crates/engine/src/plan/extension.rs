@@ -22,7 +22,10 @@ use datafusion::{
     physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner},
 };
 
-use crate::operator::{aggregate::StatefulAggregateNode, watermark::WatermarkNode};
+use crate::operator::{
+    aggregate::StatefulAggregateNode, deduplicate::StatefulDeduplicateNode, limit::GlobalLimitNode,
+    watermark::WatermarkNode,
+};
 
 /// A logical node of the engine that knows its operator.
 pub(crate) trait PlannedNode: UserDefinedLogicalNodeCore {
@@ -125,6 +128,8 @@ impl ExtensionPlanner for StreamingExtensions {
         // One line per node.
         planned::<WatermarkNode>(node, &lowering)
             .or_else(|| planned::<StatefulAggregateNode>(node, &lowering))
+            .or_else(|| planned::<StatefulDeduplicateNode>(node, &lowering))
+            .or_else(|| planned::<GlobalLimitNode>(node, &lowering))
             .transpose()
     }
 }

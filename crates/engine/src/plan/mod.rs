@@ -14,4 +14,7 @@ pub use rewrite::StatefulOperator;
 pub use streaming::StreamingPlan;
 pub use unsupported::{UnsupportedOperation, check, is_streaming};
 
-pub use crate::{operator::watermark::WatermarkNode, source::StreamTable};
+pub use crate::{
+    operator::{deduplicate::DeduplicateNode, watermark::WatermarkNode},
+    source::StreamTable,
+};

@@ -10,12 +10,15 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     datasource::provider_as_source,
-    logical_expr::{Aggregate, Extension, LogicalPlan},
+    logical_expr::{Aggregate, Distinct, Expr, Extension, Limit, LogicalPlan},
 };
 
 use super::{OutputMode, unsupported::is_streaming};
 use crate::{
-    operator::{self, aggregate::StatefulAggregateNode, watermark::WatermarkNode},
+    operator::{
+        self, aggregate::StatefulAggregateNode, deduplicate::DeduplicateNode,
+        limit::GlobalLimitNode, watermark::WatermarkNode,
+    },
     source::StreamTable,
     time::{OperatorFlow, WatermarkFlow, WatermarkInput},
 };
@@ -93,14 +96,22 @@ impl Rewrite {
         let rewritten = match &plan {
             LogicalPlan::TableScan(_) => self.source(&plan),
             LogicalPlan::Extension(Extension { node }) => {
-                match node.as_any().downcast_ref::<WatermarkNode>() {
-                    Some(watermark) => Some(self.watermark(watermark)?),
-                    None => None,
+                let node = node.as_any();
+                if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
+                    Some(self.watermark(watermark)?)
+                } else if let Some(duplicates) = node.downcast_ref::<DeduplicateNode>() {
+                    Some(self.deduplicate(duplicates)?)
+                } else {
+                    None
                 }
             }
             LogicalPlan::Aggregate(aggregate) if is_streaming(&aggregate.input)? => {
                 Some(self.aggregate(aggregate)?)
             }
+            LogicalPlan::Distinct(Distinct::All(input)) if is_streaming(input)? => {
+                Some(self.distinct(input)?)
+            }
+            LogicalPlan::Limit(limit) if is_streaming(&limit.input)? => self.limit(limit)?,
             _ => None,
         };
         Ok(match rewritten {
@@ -157,6 +168,50 @@ impl Rewrite {
         StatefulAggregateNode::replace(aggregate, self.output_mode, id, partitions)
     }
 
+    /// `SELECT DISTINCT` is a grouping without aggregates; `dropDuplicates` is a node of its own.
+    fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<LogicalPlan> {
+        let columns = input.schema().columns();
+        let keys = columns.into_iter().map(Expr::Column).collect();
+        self.aggregate(&Aggregate::try_new(Arc::clone(input), keys, vec![])?)
+    }
+
+    fn deduplicate(&mut self, duplicates: &DeduplicateNode) -> Result<LogicalPlan> {
+        let partitions = self.partitions;
+        let id = self.stateful(Stateful {
+            name: duplicates.operator_name(),
+            inputs: &[duplicates.input()],
+            partitions,
+            // As for aggregations: whether a key carries the watermark is not asked.
+            acts_on_watermark: !self.delays.is_empty(),
+            held_back_ms: 0,
+        })?;
+        duplicates.replace(id, partitions)
+    }
+
+    /// A limit counts over the life of the query where rows are appended: in append mode, and in complete mode below the
+    /// aggregation. Elsewhere it is one over a batch's result.
+    fn limit(&mut self, limit: &Limit) -> Result<Option<LogicalPlan>> {
+        let appended = match self.output_mode {
+            OutputMode::Append => true,
+            OutputMode::Complete => !limit.input.exists(|plan| Ok(is_aggregation(plan)))?,
+            OutputMode::Update => false,
+        };
+        let Some(rows) = GlobalLimitNode::rows_of(limit)?.filter(|_| appended) else {
+            return Ok(None);
+        };
+        if let Some(combined) = GlobalLimitNode::combine(&limit.input, rows) {
+            return Ok(Some(combined));
+        }
+        let id = self.stateful(Stateful {
+            name: "globalLimit",
+            inputs: &[limit.input.as_ref()],
+            partitions: 1,
+            acts_on_watermark: false,
+            held_back_ms: 0,
+        })?;
+        Ok(Some(GlobalLimitNode::replace(&limit.input, rows, id)))
+    }
+
     /// Numbers a stateful operator.
     fn stateful(&mut self, operator: Stateful<'_>) -> Result<u32> {
         let id = self.operators.len() as u32;
@@ -175,6 +230,14 @@ impl Rewrite {
             acts_on_watermark: operator.acts_on_watermark,
         });
         Ok(id)
+    }
+}
+
+/// Whether a rewritten plan is a streaming aggregation.
+fn is_aggregation(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Extension(Extension { node }) => node.as_any().is::<StatefulAggregateNode>(),
+        _ => false,
     }
 }
 

@@ -4,11 +4,13 @@
 //! texts are those that users of Structured Streaming know.
 use datafusion::{
     common::{Result, tree_node::TreeNode},
-    logical_expr::{Distinct, Expr, JoinType, LogicalPlan},
+    logical_expr::{Distinct, Expr, Extension, JoinType, LogicalPlan},
 };
 
 use super::OutputMode;
-use crate::{source::StreamTable, time::event_time::delay_ms};
+use crate::{
+    operator::deduplicate::DeduplicateNode, source::StreamTable, time::event_time::delay_ms,
+};
 
 /// Why a plan cannot run as a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +82,11 @@ pub enum UnsupportedOperation {
         /// `Intersect` or `Except`.
         operation: &'static str,
     },
+    /// A deduplication that forgets by event time, of which there is none.
+    #[error(
+        "dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark"
+    )]
+    DuplicatesWithinNoWatermark,
     /// Found while the query runs: a watermark is declared above another one, and both would have to be the query's.
     #[error(
         "Redefining watermark is disallowed. You can set the config 'spark.sql.streaming.statefulOperator.allowMultiple' to \
@@ -163,15 +170,15 @@ impl Shape {
                 }
             }
             LogicalPlan::Join(join) => self.visit_join(join)?,
-            LogicalPlan::Distinct(Distinct::All(_)) => {
-                self.fail(UnsupportedOperation::NotBuilt {
-                    operation: "Deduplication",
-                });
-            }
             LogicalPlan::Distinct(Distinct::On(_)) => {
                 self.fail(UnsupportedOperation::NotBuilt {
-                    operation: "Deduplication",
+                    operation: "DISTINCT ON",
                 });
+            }
+            LogicalPlan::Extension(Extension { node }) => {
+                if let Some(duplicates) = node.as_any().downcast_ref::<DeduplicateNode>() {
+                    self.visit_deduplication(duplicates);
+                }
             }
             _ => {}
         }
@@ -215,12 +222,15 @@ impl Shape {
         if limit.skip.is_some() {
             self.fail(UnsupportedOperation::Offset);
         }
-        match self.mode {
-            OutputMode::Update => self.fail(UnsupportedOperation::LimitInUpdateMode),
-            OutputMode::Complete if self.aggregations > 0 => {}
-            _ => self.fail(UnsupportedOperation::NotBuilt {
-                operation: "Limit over the life of a query",
-            }),
+        if self.mode == OutputMode::Update {
+            self.fail(UnsupportedOperation::LimitInUpdateMode);
+        }
+    }
+
+    fn visit_deduplication(&mut self, duplicates: &DeduplicateNode) {
+        let mut fields = duplicates.input().schema().fields().iter();
+        if duplicates.within_watermark() && fields.all(|field| delay_ms(field).is_none()) {
+            self.fail(UnsupportedOperation::DuplicatesWithinNoWatermark);
         }
     }
 

@@ -450,7 +450,8 @@ impl OpenRun {
                 commit_time_ms: metrics.commit_us / 1000,
                 memory_used_bytes: metrics.memory_bytes,
                 num_rows_dropped_by_watermark: metrics.rows_dropped_by_watermark,
-                num_shuffle_partitions: operator.partitions as u64,
+                // The query's, also where an operator has a single one.
+                num_shuffle_partitions: self.settings.state_partitions as u64,
                 num_state_store_instances: operator.partitions as u64,
                 custom_metrics: metrics
                     .custom

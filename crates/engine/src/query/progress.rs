@@ -78,7 +78,7 @@ pub struct StateOperatorProgress {
     pub memory_used_bytes: u64,
     /// Rows dropped because they were late, counted after partial aggregation.
     pub num_rows_dropped_by_watermark: u64,
-    /// State partitions.
+    /// State partitions that the query has.
     pub num_shuffle_partitions: u64,
     /// State stores, one or more a partition.
     pub num_state_store_instances: u64,

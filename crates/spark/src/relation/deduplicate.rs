@@ -1,10 +1,17 @@
 //! `distinct()` and `dropDuplicates(…)`.
+//!
+//! Over a batch they are DataFusion's distinct, or the first row of each group. Over a stream they are the engine's node, which
+//! knows the keys of earlier batches. SQL's `SELECT DISTINCT` and the set operations do not come here: to Spark they
+//! are groupings, in a stream too.
 use std::sync::Arc;
 
 use datafusion::{
     functions_aggregate::first_last::first_value_udaf,
-    logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunction},
+    logical_expr::{
+        Distinct, Expr, Extension, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunction,
+    },
 };
+use millstream_engine::plan::DeduplicateNode;
 use spark_connect_proto::Deduplicate;
 
 use super::input;
@@ -35,17 +42,25 @@ impl Planner<'_> {
         } else {
             self.dedup_keys(&rows, &node.column_names)?
         };
-        if node.within_watermark() {
-            return self.deduplicate_within_watermark(rows, keys);
+        // Clients say yes or no; what says nothing is SQL's `DISTINCT`.
+        let within_watermark = node.within_watermark();
+        let grouped = rows.is_streaming && node.within_watermark.is_none();
+        if within_watermark && !rows.is_streaming {
+            return Err(SparkError::streaming_unsupported(
+                "dropDuplicatesWithinWatermark is not supported with batch DataFrames/DataSets",
+            ));
         }
-        let plan = if keys.len() == rows.output.len() {
+        let plan = if grouped {
+            let columns = keys.into_iter().map(|key| Expr::Column(key.column));
+            groups_of(rows.plan.clone(), columns.collect())?
+        } else if rows.is_streaming {
+            streaming_deduplication(&rows, keys, within_watermark)?
+        } else if keys.len() == rows.output.len() {
             let columns = rows.output.iter().map(|a| Expr::Column(a.column.clone()));
             let only = LogicalPlanBuilder::from(rows.plan.clone())
                 .project(columns)?
                 .build()?;
             LogicalPlan::Distinct(Distinct::All(Arc::new(only)))
-        } else if rows.is_streaming {
-            self.streaming_dedup(&rows, &keys)?
         } else {
             first_of_each(&rows, &keys)?
         };
@@ -77,36 +92,27 @@ impl Planner<'_> {
         }
         Ok(keys)
     }
+}
 
-    /// A stream keeps what it has seen: the engine takes `DISTINCT ON` over a stream for its own operator.
-    fn streaming_dedup(&self, rows: &Resolved, keys: &[Attribute]) -> Result<LogicalPlan> {
-        let on = keys
-            .iter()
-            .map(|k| Expr::Column(k.column.clone()))
-            .collect();
-        let select = rows
-            .output
-            .iter()
-            .map(|a| Expr::Column(a.column.clone()))
-            .collect();
-        Ok(LogicalPlanBuilder::from(rows.plan.clone())
-            .distinct_on(on, select, None)?
-            .build()?)
-    }
+/// The groups of a stream by these columns: what SQL calls distinct rows.
+pub(super) fn groups_of(rows: LogicalPlan, columns: Vec<Expr>) -> Result<LogicalPlan> {
+    let none: Vec<Expr> = vec![];
+    Ok(LogicalPlanBuilder::from(rows)
+        .aggregate(columns, none)?
+        .build()?)
+}
 
-    fn deduplicate_within_watermark(
-        &self,
-        rows: Resolved,
-        keys: Vec<Attribute>,
-    ) -> Result<Resolved> {
-        if !rows.is_streaming {
-            return Err(SparkError::streaming_unsupported(
-                "dropDuplicatesWithinWatermark is not supported with batch DataFrames/DataSets",
-            ));
-        }
-        let plan = super::watermark::within_watermark(&rows, &keys)?;
-        Ok(rows.with_plan(plan))
-    }
+/// A stream keeps the keys that it has seen.
+fn streaming_deduplication(
+    rows: &Resolved,
+    keys: Vec<Attribute>,
+    within_watermark: bool,
+) -> Result<LogicalPlan> {
+    let keys = keys.into_iter().map(|key| key.column).collect();
+    let node = DeduplicateNode::try_new(rows.plan.clone(), keys, within_watermark)?;
+    Ok(LogicalPlan::Extension(Extension {
+        node: Arc::new(node),
+    }))
 }
 
 /// One row for each key, as the plan meets them.

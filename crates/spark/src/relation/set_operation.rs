@@ -211,14 +211,17 @@ impl Planner<'_> {
                     Arc::new(l),
                     Arc::new(r),
                 ])?);
-                if distinct {
+                if distinct && left.is_streaming {
+                    let columns = output.iter().map(|a| Expr::Column(a.column.clone()));
+                    super::deduplicate::groups_of(union, columns.collect())?
+                } else if distinct {
                     LogicalPlanBuilder::from(union).distinct()?.build()?
                 } else {
                     union
                 }
             }
             (SetOpType::Intersect, true) => LogicalPlanBuilder::intersect(l, r, false)?,
-            (SetOpType::Except, true) => LogicalPlanBuilder::except(l, r, false)?,
+            (SetOpType::Except, true) => rows_without(l, r)?,
             (_, _) => self.counted(l, r, kind, &output)?,
         };
         // A union hides the nodes below it from references through DataFrames.
@@ -303,6 +306,17 @@ impl Planner<'_> {
             .project(columns)?
             .build()?)
     }
+}
+
+/// Distinct rows of the left side that the right side has not. The distinction comes last, so that in a stream nothing but
+/// these rows is remembered.
+fn rows_without(left: LogicalPlan, right: LogicalPlan) -> Result<LogicalPlan> {
+    let pairs = (left.schema().columns(), right.schema().columns());
+    let nulls = NullEquality::NullEqualsNull;
+    Ok(LogicalPlanBuilder::from(left)
+        .join_detailed(right, JoinType::LeftAnti, pairs, None, nulls)?
+        .distinct()?
+        .build()?)
 }
 
 fn incompatible(kind: SetOpType, index: usize, left: &TypedExpr, right: &TypedExpr) -> SparkError {

@@ -11,7 +11,7 @@ use crate::{
     expression::Expressions,
     interval::CalendarInterval,
     planner::Planner,
-    scope::{Attribute, Resolved, parse_attribute_name, resolve_name, unresolved_column},
+    scope::{Resolved, parse_attribute_name, resolve_name, unresolved_column},
     types::{TIME_WINDOW_KEY, WATERMARK_DELAY_KEY, is_timestamp, sql_name},
 };
 
@@ -105,19 +105,4 @@ fn delay_ms(text: &str) -> Result<i64> {
             &[("intervalString", &format!("'{text}'"))],
         )
     })
-}
-
-/// `dropDuplicatesWithinWatermark` over a stream.
-pub(super) fn within_watermark(rows: &Resolved, keys: &[Attribute]) -> Result<LogicalPlan> {
-    let marked = rows
-        .output
-        .iter()
-        .any(|a| a.metadata.contains_key(WATERMARK_DELAY_KEY));
-    if !marked {
-        return Err(SparkError::streaming_unsupported(
-            "dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark",
-        ));
-    }
-    let _ = keys;
-    Err(SparkError::unsupported("dropDuplicatesWithinWatermark"))
 }

@@ -407,6 +407,7 @@ fn rollup(keys: Vec<Vec<Expression>>) -> Vec<Vec<Expression>> {
     (0..=keys.len()).rev().map(prefix).collect()
 }
 
+/// `DISTINCT`. It says nothing about the watermark, by which the planner tells it from a client's `distinct()`.
 fn deduplicated(input: Relation) -> Relation {
     relation(RelType::Deduplicate(Box::new(Deduplicate {
         input: Some(Box::new(input)),

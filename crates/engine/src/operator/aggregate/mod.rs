@@ -34,7 +34,7 @@
 mod accumulators;
 mod exec;
 mod node;
-mod window_key;
+pub(crate) mod window_key;
 
 pub use exec::StateAggregateExec;
 pub use node::StatefulAggregateNode;

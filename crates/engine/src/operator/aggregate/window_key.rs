@@ -17,7 +17,7 @@ use datafusion::{
 };
 
 /// `window_key(start, end)`: the window as the query knows it.
-pub(super) fn join_window(start: Expr, end: Expr, window: FieldRef) -> Expr {
+pub(crate) fn join_window(start: Expr, end: Expr, window: FieldRef) -> Expr {
     let udf = ScalarUDF::new_from_impl(WindowKey {
         window,
         signature: Signature::any(2, Volatility::Immutable),
@@ -26,7 +26,7 @@ pub(super) fn join_window(start: Expr, end: Expr, window: FieldRef) -> Expr {
 }
 
 /// `start` or `end` of a window.
-pub(super) fn window_part(window: Expr, part: &str) -> Expr {
+pub(crate) fn window_part(window: Expr, part: &str) -> Expr {
     datafusion::functions::core::expr_fn::get_field(window, part)
 }
 
