@@ -1,104 +1,6 @@
 //! Numbers as Java writes and reads them.
 use std::fmt::Write;
 
-/// Appends a double as `Double.toString` prints it: `1.0`, `1.0E10`, `NaN`, `-Infinity`.
-pub(crate) fn push_double(value: f64, out: &mut String) {
-    match whole_number(value, 53) {
-        Some(text) => push_shortest(&text, true, out),
-        None => push_shortest(&format!("{value:e}"), value.is_finite(), out),
-    }
-}
-
-/// Appends a float as `Float.toString` prints it.
-pub(crate) fn push_float(value: f32, out: &mut String) {
-    match whole_number(f64::from(value), 24) {
-        Some(text) => push_shortest(&text, true, out),
-        None => push_shortest(&format!("{value:e}"), value.is_finite(), out),
-    }
-}
-
-/// Digits of a whole number beyond the precision of its type, as Java 17 rounds them: it drops the decimal
-/// digits that the missing binary digits cannot tell apart, which leaves more than the shortest form.
-fn whole_number(value: f64, precision: u32) -> Option<String> {
-    let magnitude = value.abs();
-    if value.fract() != 0.0
-        || magnitude < 2_f64.powi(i32::try_from(precision).ok()?)
-        || magnitude >= 2_f64.powi(62)
-    {
-        return None;
-    }
-    let whole = magnitude as u64;
-    let excess = (63 - whole.leading_zeros()).saturating_sub(precision + 1);
-    // Decimal digits below 2^excess: floor(log10(2^excess)) of them carry nothing.
-    let dropped = if excess > 1 {
-        u32::try_from((u64::from(excess) * 30_103) / 100_000).ok()?
-    } else {
-        0
-    };
-    let unit = 10_u64.pow(dropped);
-    let rounded = (whole + unit / 2) / unit;
-    let digits = rounded.to_string();
-    let exponent = digits.len() - 1 + usize::try_from(dropped).ok()?;
-    let digits = digits.trim_end_matches('0');
-    let (head, tail) = digits.split_at(1.min(digits.len()));
-    let sign = if value < 0.0 { "-" } else { "" };
-    let point = if tail.is_empty() { "" } else { "." };
-    Some(format!("{sign}{head}{point}{tail}e{exponent}"))
-}
-
-/// Turns the shortest digits (`1.25e-7`) into Java's layout.
-fn push_shortest(shortest: &str, finite: bool, out: &mut String) {
-    if !finite {
-        out.push_str(match shortest {
-            "inf" => "Infinity",
-            "-inf" => "-Infinity",
-            _ => "NaN",
-        });
-        return;
-    }
-    // The smallest values have less than a digit of precision, and Java always prints two.
-    let shortest = match shortest {
-        "5e-324" => "4.9e-324",
-        "-5e-324" => "-4.9e-324",
-        "1e-45" => "1.4e-45",
-        "-1e-45" => "-1.4e-45",
-        other => other,
-    };
-    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (sign, mantissa) = mantissa
-        .strip_prefix('-')
-        .map_or(("", mantissa), |m| ("-", m));
-    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
-    out.push_str(sign);
-    if digits == "0" {
-        out.push_str("0.0");
-    } else if (-3..7).contains(&exponent) {
-        let point = exponent + 1;
-        if point <= 0 {
-            out.push_str("0.");
-            (point..0).for_each(|_| out.push('0'));
-            out.push_str(&digits);
-        } else {
-            let point = usize::try_from(point).unwrap_or(0);
-            let padded = format!("{digits:0<point$}");
-            let (whole, fraction) = padded.split_at(point.min(padded.len()));
-            let _ = write!(
-                out,
-                "{whole}.{}",
-                if fraction.is_empty() { "0" } else { fraction }
-            );
-        }
-    } else {
-        let (head, tail) = digits.split_at(1);
-        let _ = write!(
-            out,
-            "{head}.{}E{exponent}",
-            if tail.is_empty() { "0" } else { tail }
-        );
-    }
-}
-
 /// Appends a decimal as `BigDecimal.toString` prints it, in scientific notation when it is very small.
 pub(crate) fn push_decimal(unscaled: i128, scale: i8, out: &mut String) {
     let digits = unscaled.unsigned_abs().to_string();
@@ -222,10 +124,11 @@ impl BigDecimal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::{write_double, write_float};
 
     fn double(value: f64) -> String {
         let mut out = String::new();
-        push_double(value, &mut out);
+        write_double(&mut out, value);
         out
     }
 
@@ -257,7 +160,7 @@ mod tests {
     fn floats_keep_java_17s_extra_digit() {
         let float = |value: f32| {
             let mut out = String::new();
-            push_float(value, &mut out);
+            write_float(&mut out, value);
             out
         };
         assert_eq!(float(2_147_483_648.0), "2.14748365E9");

@@ -15,6 +15,7 @@
 //! | array, map, struct | `[1, 2]`, `{k -> v}`, `{a, b}` |
 mod numbers;
 mod render;
+mod shortest;
 mod temporal;
 
 pub use numbers::{write_double, write_float};

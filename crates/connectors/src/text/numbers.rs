@@ -1,5 +1,7 @@
 //! Numbers as `java.lang.Double.toString` and `BigDecimal.toPlainString` write them.
-use std::fmt::{Display, LowerExp, Write};
+use std::fmt::{Display, Write};
+
+use super::shortest::Digits;
 
 /// Appends a double as Java prints it: plain from 10^-3 up to 10^7, in scientific notation
 /// elsewhere, always with a digit after the point.
@@ -10,47 +12,56 @@ use std::fmt::{Display, LowerExp, Write};
 /// assert_eq!(text, "1.0E10");
 /// ```
 pub fn write_double(out: &mut String, value: f64) {
-    if value.is_nan() {
-        out.push_str("NaN");
-    } else if value.is_infinite() {
-        out.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
-    } else if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
-        // Rust's debug form has the shortest digits and the `.0` that Java wants, and is plain in
-        // this range.
-        let _ = write!(out, "{value:?}");
+    if value.is_finite() {
+        write_digits(out, value.is_sign_negative(), &Digits::of_double(value));
     } else {
-        let two_digits = format!("{value:.1e}");
-        let exact = two_digits.parse() == Ok(value);
-        write_scientific(out, value, exact.then_some(two_digits));
+        out.push_str(not_finite(value));
     }
 }
 
 /// [`write_double`] for a float, with the digits that tell floats apart.
 pub fn write_float(out: &mut String, value: f32) {
-    if value.is_nan() {
-        out.push_str("NaN");
-    } else if value.is_infinite() {
-        out.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
-    } else if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
-        let _ = write!(out, "{value:?}");
+    if value.is_finite() {
+        write_digits(out, value.is_sign_negative(), &Digits::of_float(value));
     } else {
-        let two_digits = format!("{value:.1e}");
-        let exact = two_digits.parse() == Ok(value);
-        write_scientific(out, value, exact.then_some(two_digits));
+        out.push_str(not_finite(f64::from(value)));
     }
 }
 
-/// Java wants two digits at least, and of those the closest: the smallest double is 4.9E-324
-/// although 5E-324 would do.
-fn write_scientific(out: &mut String, value: impl LowerExp, two_digits: Option<String>) {
-    let text = two_digits.unwrap_or_else(|| format!("{value:e}"));
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text.as_str(), "0"));
-    out.push_str(mantissa);
-    if !mantissa.contains('.') {
-        out.push_str(".0");
+fn not_finite(value: f64) -> &'static str {
+    if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
     }
-    out.push('E');
-    out.push_str(exponent);
+}
+
+fn write_digits(out: &mut String, negative: bool, digits: &Digits) {
+    let exponent = digits.exponent;
+    let all: String = digits.digits.iter().map(|d| char::from(b'0' + d)).collect();
+    if negative {
+        out.push('-');
+    }
+    let plain = (-3..7).contains(&exponent);
+    let point = match plain {
+        true => usize::try_from(exponent + 1).unwrap_or(0),
+        false => 1,
+    };
+    let (whole, fraction) = all.split_at(point.min(all.len()));
+    let zeros = if plain { exponent } else { 0 };
+    if whole.is_empty() {
+        out.push('0');
+    }
+    out.push_str(whole);
+    (whole.len()..point).for_each(|_| out.push('0'));
+    out.push('.');
+    (zeros..-1).for_each(|_| out.push('0'));
+    out.push_str(if fraction.is_empty() { "0" } else { fraction });
+    if !plain {
+        let _ = write!(out, "E{exponent}");
+    }
 }
 
 /// Appends an unscaled decimal with `scale` digits after the point.
@@ -110,7 +121,7 @@ mod tests {
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-Infinity"),
             (5e-324, "4.9E-324"),
-            (1e-323, "9.9E-324"),
+            (1e-323, "1.0E-323"),
             (f64::MAX, "1.7976931348623157E308"),
             (0.1 + 0.2, "0.30000000000000004"),
             (9_007_199_254_740_992.0, "9.007199254740992E15"),
@@ -129,6 +140,8 @@ mod tests {
             (123_456.79, "123456.79"),
             (1e-4, "1.0E-4"),
             (2e23, "2.0E23"),
+            (f32::MIN_POSITIVE, "1.17549435E-38"),
+            (2_147_483_648.0, "2.14748365E9"),
         ] {
             assert_eq!(float(value), text);
         }

@@ -151,8 +151,11 @@ fn sized_number(
             .parse()
             .map(LiteralType::Long)
             .map_err(|_| ("bigint", i64::MIN.to_string(), i64::MAX.to_string())),
-        NumberKind::Float => match text.parse::<f32>() {
-            Ok(value) if value.is_finite() => Ok(LiteralType::Float(value)),
+        // The text is held against the largest float exactly, before it is rounded to one.
+        NumberKind::Float => match (text.parse::<f64>(), text.parse::<f32>()) {
+            (Ok(exact), Ok(value)) if exact.abs() <= f64::from(f32::MAX) => {
+                Ok(LiteralType::Float(value))
+            }
             _ => Err(symmetric("float", "3.4028234663852886E+38")),
         },
         _ => match text.parse::<f64>() {

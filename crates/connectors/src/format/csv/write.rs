@@ -13,10 +13,10 @@ use super::{convert::unsupported, options::CsvWriteOptions};
 use crate::{
     datetime::{day_time_to_string, year_month_to_string},
     format::{
-        Encoding, FormatError, FormatSettings, FormatWriter, Options,
-        input::Compressor,
-        number::{push_decimal, push_double, push_float},
+        Encoding, FormatError, FormatSettings, FormatWriter, Options, input::Compressor,
+        number::push_decimal,
     },
+    text::{write_double, write_float},
 };
 
 /// `to_csv(column, options)`.
@@ -239,8 +239,8 @@ fn push_value(
         DataType::Int16 => push_display(array.as_primitive::<Int16Type>().value(row), out),
         DataType::Int32 => push_display(array.as_primitive::<Int32Type>().value(row), out),
         DataType::Int64 => push_display(array.as_primitive::<Int64Type>().value(row), out),
-        DataType::Float32 => push_float(array.as_primitive::<Float32Type>().value(row), out),
-        DataType::Float64 => push_double(array.as_primitive::<Float64Type>().value(row), out),
+        DataType::Float32 => write_float(out, array.as_primitive::<Float32Type>().value(row)),
+        DataType::Float64 => write_double(out, array.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal128(_, scale) => {
             push_decimal(
                 array.as_primitive::<Decimal128Type>().value(row),

@@ -4,7 +4,7 @@ use super::{
     convert::{non_numeric, parse_i64},
     lexer::{Lexer, Malformed, Token},
 };
-use crate::format::number::push_double;
+use crate::text::write_double;
 
 /// Appends a value whose token has been read.
 pub(super) fn push_normalized(
@@ -94,7 +94,7 @@ fn push_token(
 fn push_number(value: f64, out: &mut String) {
     let quote = if value.is_finite() { "" } else { "\"" };
     out.push_str(quote);
-    push_double(value, out);
+    write_double(out, value);
     out.push_str(quote);
 }
 

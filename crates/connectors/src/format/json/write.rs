@@ -15,11 +15,10 @@ use super::{normalize::push_escaped, options::JsonWriteOptions};
 use crate::{
     datetime::{day_time_to_string, year_month_to_string},
     format::{
-        FormatError, FormatSettings, FormatWriter, Options,
-        input::Compressor,
-        number::{push_decimal, push_double, push_float},
-        spark_type::sql_name,
+        FormatError, FormatSettings, FormatWriter, Options, input::Compressor,
+        number::push_decimal, spark_type::sql_name,
     },
+    text::{write_double, write_float},
 };
 
 /// `to_json(column, options)`.
@@ -245,11 +244,11 @@ fn push_scalar(
         DataType::Int64 => push_integer(array.as_primitive::<Int64Type>().value(row), out),
         DataType::Float32 => {
             let value = array.as_primitive::<Float32Type>().value(row);
-            quote_unless(value.is_finite(), out, |out| push_float(value, out));
+            quote_unless(value.is_finite(), out, |out| write_float(out, value));
         }
         DataType::Float64 => {
             let value = array.as_primitive::<Float64Type>().value(row);
-            quote_unless(value.is_finite(), out, |out| push_double(value, out));
+            quote_unless(value.is_finite(), out, |out| write_double(out, value));
         }
         DataType::Decimal128(_, scale) => {
             push_decimal(
@@ -319,8 +318,10 @@ fn map_key(keys: &dyn Array, index: usize) -> Result<String, FormatError> {
         DataType::Int16 => push_integer(keys.as_primitive::<Int16Type>().value(index), &mut out),
         DataType::Int32 => push_integer(keys.as_primitive::<Int32Type>().value(index), &mut out),
         DataType::Int64 => push_integer(keys.as_primitive::<Int64Type>().value(index), &mut out),
-        DataType::Float32 => push_float(keys.as_primitive::<Float32Type>().value(index), &mut out),
-        DataType::Float64 => push_double(keys.as_primitive::<Float64Type>().value(index), &mut out),
+        DataType::Float32 => write_float(&mut out, keys.as_primitive::<Float32Type>().value(index)),
+        DataType::Float64 => {
+            write_double(&mut out, keys.as_primitive::<Float64Type>().value(index))
+        }
         DataType::Date32 => push_integer(keys.as_primitive::<Date32Type>().value(index), &mut out),
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             push_integer(

@@ -123,7 +123,6 @@ fn elt(batch: &Batch<'_>) -> Result<ArrayRef> {
                 &[
                     ("indexValue", &index.to_string()),
                     ("arraySize", &choices.to_string()),
-                    ("ansiConfig", "\"spark.sql.ansi.enabled\""),
                 ],
             )),
             None => Ok(None),
