@@ -11,8 +11,8 @@ impl JavaPattern {
     /// The instant of a text, microseconds since the epoch; `zone` is used when the text has none.
     /// A date that is missing is 1970-01-01, a time midnight.
     pub fn parse_timestamp(&self, text: &str, zone: &Zone) -> Option<i64> {
-        let parsed = self.parse_fields(text)?;
-        let (days, second, nano) = (parsed.days()?, parsed.second_of_day()?, parsed.nano());
+        let (parsed, days, second) = self.parse_fields(text).ok()?;
+        let nano = parsed.nano();
         parsed
             .zone
             .unwrap_or(*zone)
@@ -22,30 +22,88 @@ impl JavaPattern {
     /// The local time of a text in microseconds. A zone in the text is ignored, or makes the text
     /// unreadable when `allow_zone` is false.
     pub fn parse_timestamp_ntz(&self, text: &str, allow_zone: bool) -> Option<i64> {
-        let parsed = self.parse_fields(text)?;
+        let (parsed, days, second) = self.parse_fields(text).ok()?;
         if parsed.zone.is_some() && !allow_zone {
             return None;
         }
-        micros_of(
-            parsed.days()?,
-            parsed.second_of_day()?,
-            parsed.nano() / 1000,
-        )
+        micros_of(days, second, parsed.nano() / 1000)
     }
 
     /// The date of a text, days since the epoch.
     pub fn parse_date(&self, text: &str) -> Option<i32> {
-        let parsed = self.parse_fields(text)?;
         // An impossible time of day spoils the date too.
-        parsed.second_of_day()?;
-        i32::try_from(parsed.days()?).ok()
+        let (_, days, _) = self.parse_fields(text).ok()?;
+        i32::try_from(days).ok()
     }
 
-    fn parse_fields(&self, text: &str) -> Option<Parsed> {
-        let mut parsed = Parsed::default();
-        let rest = parsed.items(&self.items, text)?;
-        rest.is_empty().then_some(parsed)
+    /// Why a text cannot be read, in Java's words; empty if it can.
+    pub fn explain(&self, text: &str) -> String {
+        let Err(failure) = self.parse_fields(text) else {
+            return String::new();
+        };
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let shown = match units.get(..64) {
+            Some(start) if units.len() > 64 => format!("{}...", String::from_utf16_lossy(start)),
+            _ => text.to_owned(),
+        };
+        // Java counts UTF-16 units.
+        let index = |rest: usize| {
+            let read = text.get(..text.len().saturating_sub(rest)).unwrap_or(text);
+            read.encode_utf16().count()
+        };
+        let why = match failure {
+            Failure::Item { rest } => format!(" at index {}", index(rest)),
+            Failure::Unparsed { rest } => {
+                format!(", unparsed text found at index {}", index(rest))
+            }
+            Failure::Value(value) => format!(": {value}"),
+        };
+        format!("Text '{shown}' could not be parsed{why}")
     }
+
+    /// The fields of a text, its date in days since the epoch and its second of the day.
+    fn parse_fields(&self, text: &str) -> Result<(Parsed, i64, i64), Failure> {
+        let mut parsed = Parsed::default();
+        let rest = parsed.items(&self.items, text);
+        match rest {
+            Some("") => {}
+            Some(rest) => return Err(Failure::Unparsed { rest: rest.len() }),
+            None => {
+                return Err(Failure::Item {
+                    rest: parsed.failed_before,
+                });
+            }
+        }
+        let days = parsed.days().map_err(Failure::Value)?;
+        let second = parsed.second_of_day().map_err(Failure::Value)?;
+        Ok((parsed, days, second))
+    }
+}
+
+/// Why a text cannot be read; `rest` is how many of its bytes were left.
+enum Failure {
+    Item { rest: usize },
+    Unparsed { rest: usize },
+    Value(WrongValue),
+}
+
+/// Fields that were read but make no date or time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum WrongValue {
+    #[error("Invalid value for {field} (valid values {valid}): {value}")]
+    Range {
+        field: &'static str,
+        valid: &'static str,
+        value: i64,
+    },
+    #[error("Invalid date '{month} {day}'")]
+    Date { month: &'static str, day: i64 },
+    #[error("Invalid date 'February 29' as '{year}' is not a leap year")]
+    LeapDay { year: i64 },
+    #[error("Invalid date 'DayOfYear 366' as '{year}' is not a leap year")]
+    LastDayOfYear { year: i64 },
+    #[error("Conflict found: fields of the time of day disagree")]
+    Conflict,
 }
 
 /// Values read so far.
@@ -53,12 +111,20 @@ impl JavaPattern {
 struct Parsed {
     values: [Option<i64>; FIELDS],
     zone: Option<Zone>,
+    /// How many bytes were left when an item did not match.
+    failed_before: usize,
 }
 
 impl Parsed {
     fn items<'a>(&mut self, items: &[Item], mut text: &'a str) -> Option<&'a str> {
         for item in items {
-            text = self.item(item, text)?;
+            text = match self.item(item, text) {
+                Some(rest) => rest,
+                None => {
+                    self.failed_before = text.len() - matching_start(item, text);
+                    return None;
+                }
+            };
         }
         Some(text)
     }
@@ -313,53 +379,66 @@ impl Parsed {
         Some(rest)
     }
 
-    /// Days since the epoch; fields that are missing are those of 1970-01-01.
-    fn days(&self) -> Option<i64> {
-        let in_range = |field, low, high| self.get(field).is_none_or(|v| (low..=high).contains(&v));
-        if !in_range(Field::Month, 1, 12)
-            || !in_range(Field::Day, 1, 31)
-            || !in_range(Field::DayOfYear, 1, 366)
-        {
-            return None;
+    /// The value of a field that must lie within these.
+    fn checked(
+        &self,
+        field: Field,
+        (low, high): (i64, i64),
+        (name, valid): (&'static str, &'static str),
+    ) -> Result<Option<i64>, WrongValue> {
+        match self.get(field) {
+            Some(value) if !(low..=high).contains(&value) => Err(WrongValue::Range {
+                field: name,
+                valid,
+                value,
+            }),
+            value => Ok(value),
         }
-        let year = match (self.get(Field::YearOfEra), self.get(Field::Era)) {
-            (Some(..=0), _) => return None,
+    }
+
+    /// Days since the epoch; fields that are missing are those of 1970-01-01.
+    fn days(&self) -> Result<i64, WrongValue> {
+        const YEARS: i64 = 999_999_999;
+        const YEAR_OF_ERA: (&str, &str) = ("YearOfEra", "1 - 999999999/1000000000");
+        let of_era = self.checked(Field::YearOfEra, (1, YEARS + 1), YEAR_OF_ERA)?;
+        let year = match (of_era, self.get(Field::Era)) {
             (Some(year), Some(0)) => Some(1 - year),
             (Some(year), _) => Some(year),
-            (None, _) => self.get(Field::Year),
+            (None, _) => {
+                let valid = ("Year", "-999999999 - 999999999");
+                self.checked(Field::Year, (-YEARS, YEARS), valid)?
+            }
         };
-        if year.is_some_and(|y| !(-999_999_999..=999_999_999).contains(&y)) {
-            return None;
-        }
+        let month = self.checked(Field::Month, (1, 12), ("MonthOfYear", "1 - 12"))?;
+        let day = self.checked(Field::Day, (1, 31), ("DayOfMonth", "1 - 28/31"))?;
+        let of_year = self.checked(Field::DayOfYear, (1, 366), ("DayOfYear", "1 - 365/366"))?;
         if let Some(mjd) = self.get(Field::ModifiedJulianDay) {
-            return mjd.checked_sub(40_587);
+            return mjd.checked_sub(40_587).ok_or(WrongValue::Conflict);
         }
-        match (
-            year,
-            self.get(Field::Month),
-            self.get(Field::Day),
-            self.get(Field::DayOfYear),
-        ) {
-            (Some(year), None, _, Some(day)) | (Some(year), _, None, Some(day)) => (day
-                <= if leap_year(year) { 366 } else { 365 })
-            .then(|| days_from_civil(year, 1, 1) + day - 1),
-            (year, month, day, _) => {
-                checked_days(year.unwrap_or(1970), month.unwrap_or(1), day.unwrap_or(1))
+        match (year, month, day, of_year) {
+            (Some(year), None, _, Some(day)) | (Some(year), _, None, Some(day)) => {
+                if day == 366 && !leap_year(year) {
+                    return Err(WrongValue::LastDayOfYear { year });
+                }
+                Ok(days_from_civil(year, 1, 1) + day - 1)
+            }
+            _ => {
+                let (year, month, day) =
+                    (year.unwrap_or(1970), month.unwrap_or(1), day.unwrap_or(1));
+                checked_days(year, month, day).ok_or_else(|| no_such_day(year, month, day))
             }
         }
     }
 
-    fn second_of_day(&self) -> Option<i64> {
-        let checked = |field, low, high| match self.get(field) {
-            Some(v) if !(low..=high).contains(&v) => Err(()),
-            v => Ok(v),
-        };
-        let mut hour = checked(Field::HourOfDay, 0, 23).ok()?;
-        if let Some(clock) = checked(Field::ClockHourOfDay, 1, 24).ok()? {
+    fn second_of_day(&self) -> Result<i64, WrongValue> {
+        let mut hour = self.checked(Field::HourOfDay, (0, 23), ("HourOfDay", "0 - 23"))?;
+        let of_clock = ("ClockHourOfDay", "1 - 24");
+        if let Some(clock) = self.checked(Field::ClockHourOfDay, (1, 24), of_clock)? {
             hour = agree(hour, clock % 24)?;
         }
-        let mut half_hour = checked(Field::HourOfAmPm, 0, 11).ok()?;
-        if let Some(clock) = checked(Field::ClockHourOfAmPm, 1, 12).ok()? {
+        let mut half_hour = self.checked(Field::HourOfAmPm, (0, 11), ("HourOfAmPm", "0 - 11"))?;
+        let of_clock = ("ClockHourOfAmPm", "1 - 12");
+        if let Some(clock) = self.checked(Field::ClockHourOfAmPm, (1, 12), of_clock)? {
             half_hour = agree(half_hour, clock % 12)?;
         }
         match (half_hour, self.get(Field::AmPm)) {
@@ -368,9 +447,9 @@ impl Parsed {
             (None, Some(1)) => hour = hour.or(Some(12)),
             (None, _) => {}
         }
-        let minute = checked(Field::Minute, 0, 59).ok()?.unwrap_or(0);
-        let second = checked(Field::Second, 0, 59).ok()?.unwrap_or(0);
-        Some(hour.unwrap_or(0) * 3600 + minute * 60 + second)
+        let minute = self.checked(Field::Minute, (0, 59), ("MinuteOfHour", "0 - 59"))?;
+        let second = self.checked(Field::Second, (0, 59), ("SecondOfMinute", "0 - 59"))?;
+        Ok(hour.unwrap_or(0) * 3600 + minute.unwrap_or(0) * 60 + second.unwrap_or(0))
     }
 
     fn nano(&self) -> i64 {
@@ -379,8 +458,45 @@ impl Parsed {
 }
 
 /// Two ways of saying the hour must say the same.
-fn agree(known: Option<i64>, value: i64) -> Option<Option<i64>> {
-    known.is_none_or(|k| k == value).then_some(Some(value))
+fn agree(known: Option<i64>, value: i64) -> Result<Option<i64>, WrongValue> {
+    match known {
+        Some(known) if known != value => Err(WrongValue::Conflict),
+        _ => Ok(Some(value)),
+    }
+}
+
+/// How many bytes of a literal match: Java fails at the first character that does not, and elsewhere where the item
+/// begins.
+fn matching_start(item: &Item, text: &str) -> usize {
+    let Item::Literal(literal) = item else {
+        return 0;
+    };
+    let same = |(a, b): &(char, char)| a.to_lowercase().eq(b.to_lowercase());
+    let matching = text.chars().zip(literal.chars()).take_while(same);
+    matching.map(|(a, _)| a.len_utf8()).sum()
+}
+
+fn no_such_day(year: i64, month: i64, day: i64) -> WrongValue {
+    const MONTHS: [&str; 12] = [
+        "JANUARY",
+        "FEBRUARY",
+        "MARCH",
+        "APRIL",
+        "MAY",
+        "JUNE",
+        "JULY",
+        "AUGUST",
+        "SEPTEMBER",
+        "OCTOBER",
+        "NOVEMBER",
+        "DECEMBER",
+    ];
+    if (month, day) == (2, 29) {
+        return WrongValue::LeapDay { year };
+    }
+    let index = usize::try_from(month - 1).unwrap_or(0);
+    let month = MONTHS.get(index).copied().unwrap_or_default();
+    WrongValue::Date { month, day }
 }
 
 fn sign(text: &str) -> Option<(i32, &str)> {

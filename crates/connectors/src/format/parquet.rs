@@ -522,7 +522,8 @@ mod tests {
     fn bytes_that_are_no_parquet_file_are_an_error() {
         let (_guard, file) = file_of(b"PAR1 but not really");
         let format = file_format("parquet", &Options::new(), &settings()).unwrap();
-        let error = futures::executor::block_on(format.infer_schema(&[file.clone()])).unwrap_err();
+        let error = futures::executor::block_on(format.infer_schema(std::slice::from_ref(&file)))
+            .unwrap_err();
         assert!(error.to_string().contains(&file.url), "{error}");
     }
 }

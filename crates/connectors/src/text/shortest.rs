@@ -170,6 +170,7 @@ impl Binary {
     }
 
     /// The power of ten of the first digit, or one more.
+    #[allow(clippy::approx_constant, reason = "Java's constant, to its last digit")]
     fn estimated_exponent(&self) -> i32 {
         let fraction = f64::from_bits(1023 << 52 | (self.mantissa & ((1 << 52) - 1)));
         // log10 of the fraction by its tangent at 1.5.

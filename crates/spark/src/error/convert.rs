@@ -126,9 +126,9 @@ impl From<crate::sql::ParseError> for SparkError {
         let parameters: Vec<(&str, &str)> =
             parameters.iter().map(|(k, v)| (*k, v.as_str())).collect();
         SparkError::worded(
-            Exception::Parse,
+            error.exception(),
             &error.class(),
-            Some(error.sql_state()),
+            Some(error.sql_state()).filter(|state| !state.is_empty()),
             &parameters,
             error.to_string(),
         )

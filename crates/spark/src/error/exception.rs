@@ -39,6 +39,8 @@ pub enum Exception {
     QueryExecution,
     /// `java.util.concurrent.TimeoutException`
     Timeout,
+    /// `com.fasterxml.jackson.core.JsonParseException`
+    JsonParse,
     /// `org.apache.spark.api.python.PythonException`
     Python,
     /// `org.apache.spark.api.python.StreamingPythonRunner$StreamingPythonRunnerInitializationException`
@@ -145,6 +147,14 @@ impl Exception {
                 THR,
             ],
             Self::Timeout => &["java.util.concurrent.TimeoutException", EXC, THR],
+            Self::JsonParse => &[
+                "com.fasterxml.jackson.core.JsonParseException",
+                "com.fasterxml.jackson.core.JsonProcessingException",
+                "com.fasterxml.jackson.core.JacksonException",
+                "java.io.IOException",
+                EXC,
+                THR,
+            ],
             Self::Python => &["org.apache.spark.api.python.PythonException", RT, EXC, THR],
             Self::PythonRunnerInitialization => &[
                 "org.apache.spark.api.python.StreamingPythonRunner$StreamingPythonRunnerInitializationException",
@@ -157,7 +167,7 @@ impl Exception {
 
     /// The exception of a JVM class name; [`Exception::Spark`] for one that clients do not tell apart.
     pub fn of_class(name: &str) -> Self {
-        const ALL: [Exception; 19] = [
+        const ALL: [Exception; 20] = [
             Exception::Analysis,
             Exception::Parse,
             Exception::StreamingQuery,
@@ -176,6 +186,7 @@ impl Exception {
             Exception::InvalidPlan,
             Exception::QueryExecution,
             Exception::Timeout,
+            Exception::JsonParse,
             Exception::Python,
         ];
         let found = ALL

@@ -13,7 +13,7 @@ use spark_connect_proto::{
 use super::{Expressions, lambda, query_context};
 use crate::{
     error::{QueryContext, Result, SparkError, quoted},
-    functions::{Call, Registry, Resolution, unresolved_routine},
+    functions::{Call, Ordering, Registry, Resolution, unresolved_routine},
     scope::parse_attribute_name,
     sql,
     typed::TypedExpr,
@@ -52,7 +52,8 @@ impl Expressions<'_> {
         }
         let registry = Registry::builtin();
         let definition = registry.find(&lower);
-        if definition.is_none() {
+        let client_only = lower == "product" && function.is_user_defined_function;
+        if definition.is_none() || client_only {
             return self.registered(&lower, function);
         }
         let is_aggregate = definition.is_some_and(crate::functions::Function::is_aggregate);
@@ -113,7 +114,10 @@ impl Expressions<'_> {
                 let within = modifiers
                     .within
                     .iter()
-                    .map(|o| self.sort_expression(o))
+                    .map(|o| {
+                        self.typed_sort(o)
+                            .map(|(sort, value)| Ordering { sort, value })
+                    })
                     .collect::<Result<_>>()?;
                 let mut call = Call::new(&lower, args, &self.planner.context);
                 call.lambdas = lambdas;

@@ -275,10 +275,16 @@ impl<'a> Expressions<'a> {
 
     /// A sort order, and the text of what is sorted by.
     pub(crate) fn named_sort(&self, expression: &Expression) -> Result<(Sort, String)> {
+        let (sort, value) = self.typed_sort(expression)?;
+        Ok((sort, value.name))
+    }
+
+    /// A sort order, and what is sorted by.
+    fn typed_sort(&self, expression: &Expression) -> Result<(Sort, TypedExpr)> {
         use spark_connect_proto::expression::sort_order::{NullOrdering, SortDirection};
         let Some(ExprType::SortOrder(order)) = &expression.expr_type else {
             let value = self.value(expression)?;
-            return Ok((Sort::new(value.expr, true, true), value.name));
+            return Ok((Sort::new(value.expr.clone(), true, true), value));
         };
         let child = order
             .child
@@ -312,7 +318,8 @@ impl<'a> Expressions<'a> {
                 ],
             ));
         }
-        Ok((Sort::new(value.expr, ascending, nulls_first), value.name))
+        let sort = Sort::new(value.expr.clone(), ascending, nulls_first);
+        Ok((sort, value))
     }
 
     /// The value of an expression below the input, if it has one there.

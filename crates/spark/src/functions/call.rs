@@ -70,6 +70,15 @@ pub trait LambdaBody {
     fn bind(&self, types: &[(DataType, bool)]) -> Result<BoundLambda>;
 }
 
+/// One expression of `ORDER BY` within a call.
+#[derive(Debug, Clone)]
+pub struct Ordering {
+    /// As DataFusion has it.
+    pub sort: Sort,
+    /// What is sorted by.
+    pub value: TypedExpr,
+}
+
 /// A call, its arguments resolved, checked and cast.
 pub struct Call<'a> {
     /// Name as called, lower case.
@@ -87,7 +96,7 @@ pub struct Call<'a> {
     /// `IGNORE NULLS`.
     pub ignore_nulls: bool,
     /// `WITHIN GROUP (ORDER BY …)`.
-    pub within_group: Vec<Sort>,
+    pub within_group: Vec<Ordering>,
     /// Whether OVER follows: aggregates of the arguments are then computed before.
     pub windowed: bool,
     /// Where in the program.
@@ -230,7 +239,7 @@ impl<'a> Call<'a> {
         }
         let filter = self.filter.as_ref().map(|f| Box::new(f.expr.clone()));
         let nulls = self.ignore_nulls.then_some(NullTreatment::IgnoreNulls);
-        let order = self.within_group.clone();
+        let order = self.within_group.iter().map(|o| o.sort.clone()).collect();
         let expr = AggregateFunction::new_udf(udaf, args, self.distinct, filter, order, nulls);
         Ok(self.result(Expr::AggregateFunction(expr), data_type, nullable))
     }

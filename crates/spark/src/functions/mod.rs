@@ -105,7 +105,7 @@ pub use accepts::Accepts;
 pub use aggregate::{AggregateKernel, aggregate_of_kernel};
 pub(crate) use aggregate::{GROUPING, GROUPING_ID};
 pub(crate) use call::ordinal;
-pub use call::{BoundLambda, Call, FunctionContext, LambdaBody};
+pub use call::{BoundLambda, Call, FunctionContext, LambdaBody, Ordering};
 pub(crate) use constructors::named_struct;
 pub use definition::wrong_num_args;
 pub use definition::{Function, Parameters, Resolution, Returns, WindowCall};

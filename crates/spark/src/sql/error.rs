@@ -9,6 +9,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::error::Exception;
+
 /// SQL text that Spark, or Millstream, does not accept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParseError(Box<Report>);
@@ -81,11 +83,21 @@ pub enum ParseErrorKind {
     IntervalFormat {
         subclass: &'static str,
         input: String,
+        /// What Spark names besides the input.
+        detail: Option<(&'static str, String)>,
         reason: String,
     },
     /// One of the few errors that Spark raises without a class.
     #[error("{message}")]
     Legacy { message: String },
+    #[error("Cannot mix year-month and day-time fields: {literal}.")]
+    MixedIntervalFields { literal: String },
+    /// Spark lets this one escape from its parser as it is.
+    #[error(
+        "Integer overflow while operating with intervals. Try devising appropriate values for the \
+         interval parameters."
+    )]
+    IntervalOverflow,
     #[error("Unsupported data type \"{type_name}\".")]
     UnsupportedDataType { type_name: String },
     #[error(
@@ -189,6 +201,12 @@ impl ParseErrorKind {
                 sub("INVALID_INTERVAL_FORMAT", subclass, "22006")
             }
             Self::Legacy { .. } => plain("_LEGACY_ERROR", ""),
+            Self::MixedIntervalFields { .. } => plain("_LEGACY_ERROR_TEMP_0029", ""),
+            Self::IntervalOverflow => sub(
+                "INTERVAL_ARITHMETIC_OVERFLOW",
+                "WITHOUT_SUGGESTION",
+                "22015",
+            ),
             Self::UnsupportedDataType { .. } => plain("UNSUPPORTED_DATATYPE", "0A000"),
             Self::MissingTypeLength { .. } => plain("DATATYPE_MISSING_SIZE", "42K01"),
             Self::IncompleteType { type_name, .. } => {
@@ -223,6 +241,23 @@ impl ParseErrorKind {
         }
     }
 
+    /// Class of the exception: values that an interval cannot have are no matter of syntax to Spark.
+    fn exception(&self) -> Exception {
+        match self {
+            Self::IntervalOverflow => Exception::Arithmetic,
+            Self::IntervalFormat {
+                subclass:
+                    "ARITHMETIC_EXCEPTION"
+                    | "INVALID_FRACTION"
+                    | "INVALID_PRECISION"
+                    | "INVALID_UNIT"
+                    | "UNRECOGNIZED_NUMBER",
+                ..
+            } => Exception::IllegalArgument,
+            _ => Exception::Parse,
+        }
+    }
+
     fn parameters(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Syntax { found, hint } => {
@@ -254,7 +289,12 @@ impl ParseErrorKind {
                 vec![("typeName", format!("\"{type_name}\""))]
             }
             Self::MissingTypeLength { type_name } => vec![("type", format!("\"{type_name}\""))],
-            Self::IntervalFormat { input, .. } => vec![("input", input.clone())],
+            Self::IntervalFormat { input, detail, .. } => {
+                let mut parameters = vec![("input", input.clone())];
+                parameters.extend(detail.clone());
+                parameters
+            }
+            Self::MixedIntervalFields { literal } => vec![("literal", literal.clone())],
             Self::InvalidEscape { escape } => vec![("invalidEscape", escape.clone())],
             Self::UnboundParameter { name } => vec![("name", name.clone())],
             Self::Unsupported { feature } => vec![("feature", feature.clone())],
@@ -297,6 +337,11 @@ impl ParseError {
     /// `INVALID_SQL_SYNTAX.EMPTY_IN_PREDICATE`.
     pub fn class(&self) -> String {
         self.0.kind.class_and_state().0
+    }
+
+    /// Class of the exception that Spark raises.
+    pub(crate) fn exception(&self) -> Exception {
+        self.0.kind.exception()
     }
 
     /// The five characters of the SQL standard's state; empty for the few errors without one.

@@ -48,6 +48,9 @@ pub(super) fn lambda_variable(name: &str) -> UnresolvedNamedLambdaVariable {
     }
 }
 
+/// Functions of the DataFrame API that SQL does not know.
+const CLIENT_ONLY: [&str; 1] = ["product"];
+
 impl Parser<'_> {
     /// `name(…)` with everything that may follow the arguments; the cursor stands at the
     /// parenthesis.
@@ -96,12 +99,16 @@ impl Parser<'_> {
         } else {
             name.concat()
         };
+        let client_only = CLIENT_ONLY
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(&function_name));
         expression(ExprType::UnresolvedFunction(
             spark_connect_proto::expression::UnresolvedFunction {
                 function_name,
                 arguments,
                 is_distinct,
-                is_user_defined_function: qualified,
+                // Some functions clients can call have no name in SQL: the name is then some registered function's.
+                is_user_defined_function: qualified || client_only,
                 is_internal: None,
             },
         ))

@@ -158,6 +158,7 @@ impl Parser<'_> {
     fn unit_list(&mut self) -> Parsed<(CalendarInterval, Vec<Unit>)> {
         let mut interval = CalendarInterval::default();
         let mut units = Vec::new();
+        let start = self.offset();
         loop {
             let (negative, ahead) = self.sign();
             let amount_follows = matches!(
@@ -171,9 +172,9 @@ impl Parser<'_> {
             self.skip(ahead);
             let (pair, unit) = self.amount_and_unit(negative)?;
             combine(&mut interval, &pair).ok_or_else(|| {
-                let input = self.source_since(0);
+                let input = format!(" {}", self.source_since(start));
                 let reason = format!("Uncaught arithmetic exception while parsing '{input}'.");
-                self.interval_format("ARITHMETIC_EXCEPTION", input, reason)
+                self.interval_format("ARITHMETIC_EXCEPTION", &input, None, reason)
             })?;
             units.push(unit);
         }
@@ -207,31 +208,51 @@ impl Parser<'_> {
         let pair = format!("{sign}{unsigned} {unit_word}");
         let parsed = CalendarInterval::parse(&pair).ok_or_else(|| {
             let input = format!(" {text} {unit_word}");
-            let (subclass, reason) = if unsigned.is_empty() {
+            let word = || unit_word.to_owned();
+            let (subclass, detail, reason) = if unsigned.is_empty() {
                 (
                     "UNRECOGNIZED_NUMBER",
+                    Some(("number", word())),
                     format!("Unrecognized number {unit_word}."),
                 )
             } else if unit == Unit::Nanosecond {
-                ("INVALID_UNIT", format!("Invalid unit {unit_word}."))
+                (
+                    "INVALID_UNIT",
+                    Some(("unit", word())),
+                    format!("Invalid unit {unit_word}."),
+                )
             } else if unsigned.contains('.') && unit != Unit::Second {
                 (
                     "INVALID_FRACTION",
+                    Some(("unit", word())),
                     format!("{unit_word} cannot have fractional part."),
                 )
+            } else if unsigned.split_once('.').is_some_and(|(_, f)| f.len() > 9) {
+                let reason = format!(
+                    "Interval can only support nanosecond precision, {unsigned} is out of range."
+                );
+                let value = unsigned.to_owned();
+                ("INVALID_PRECISION", Some(("value", value)), reason)
             } else {
                 let reason = format!("Uncaught arithmetic exception while parsing '{input}'.");
-                ("ARITHMETIC_EXCEPTION", reason)
+                ("ARITHMETIC_EXCEPTION", None, reason)
             };
-            self.interval_format(subclass, &input, reason)
+            self.interval_format(subclass, &input, detail, reason)
         })?;
         Ok((parsed, unit))
     }
 
-    fn interval_format(&self, subclass: &'static str, input: &str, reason: String) -> ParseError {
+    fn interval_format(
+        &self,
+        subclass: &'static str,
+        input: &str,
+        detail: Option<(&'static str, String)>,
+        reason: String,
+    ) -> ParseError {
         let kind = ParseErrorKind::IntervalFormat {
             subclass,
             input: input.to_owned(),
+            detail,
             reason,
         };
         ParseError::without_text(kind, self.text)
@@ -253,14 +274,11 @@ impl Parser<'_> {
                 .fixed_micros()
                 .map(|micros| day_time_literal(micros, range))
                 .ok_or_else(|| {
-                    let input = self.source_since(start);
-                    let reason = format!("Uncaught arithmetic exception while parsing '{input}'.");
-                    self.interval_format("ARITHMETIC_EXCEPTION", input, reason)
+                    ParseError::without_text(ParseErrorKind::IntervalOverflow, self.text)
                 }),
             _ => {
-                let written = self.source_since(start);
-                let message = format!("Cannot mix year-month and day-time fields: {written}.");
-                Err(self.error_since(start, ParseErrorKind::Legacy { message }))
+                let literal = self.source_since(start).to_owned();
+                Err(self.error_since(start, ParseErrorKind::MixedIntervalFields { literal }))
             }
         }
     }
@@ -290,6 +308,7 @@ impl Parser<'_> {
                     ParseErrorKind::IntervalFormat {
                         subclass: "UNSUPPORTED_FROM_TO_EXPRESSION",
                         input: text,
+                        detail: None,
                         reason,
                     },
                 ));
@@ -348,6 +367,7 @@ impl Mismatch {
             Self::Months => ParseErrorKind::IntervalFormat {
                 subclass: "INTERVAL_PARSING",
                 input,
+                detail: None,
                 reason: "Error parsing interval year-month string.".to_owned(),
             },
             Self::Form => {
@@ -367,6 +387,7 @@ impl Mismatch {
                 ParseErrorKind::IntervalFormat {
                     subclass,
                     input,
+                    detail: None,
                     reason,
                 }
             }

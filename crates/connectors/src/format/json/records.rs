@@ -2,8 +2,8 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::RecordBatch,
-    array::RecordBatchOptions,
+    array::{Array, RecordBatch, RecordBatchOptions},
+    compute::cast,
     datatypes::{DataType, Field, Fields, SchemaRef},
 };
 
@@ -14,7 +14,11 @@ use super::{
     options::JsonOptions,
     scan::{Clean, Ready, Scan, Slot, Surprise, commit, flat},
 };
-use crate::format::{FormatError, ParseMode, column::Column, parsed::Bad};
+use crate::{
+    datetime::Zone,
+    format::{FormatError, ParseMode, column::Column, parsed::Bad},
+    text::{Style, render},
+};
 
 /// Which tiers may be used; all of them give the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,10 +211,8 @@ impl Records {
                     .for_each(|column| column.truncate(before));
             }
             ParseMode::FailFast => {
-                let record = String::from_utf8_lossy(text).into_owned();
-                self.columns
-                    .iter_mut()
-                    .for_each(|column| column.truncate(before));
+                self.keep_malformed(text, before, if whole { 0 } else { rows });
+                let record = partial_row(&self.take()?, before)?;
                 return Err(FormatError::MalformedRecord {
                     record,
                     reason: bad.reason,
@@ -320,6 +322,33 @@ impl Records {
             &options,
         )?)
     }
+}
+
+/// A row as Spark prints its internal one, which is how it names a malformed record: dates and times are numbers.
+fn partial_row(batch: &RecordBatch, row: usize) -> Result<String, FormatError> {
+    let style = Style::cast(Zone::Fixed {
+        seconds: 0,
+        prefix: "",
+    });
+    let mut values = vec![];
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let column = column.slice(row, 1);
+        let column = match column.data_type() {
+            DataType::Date32 => cast(&column, &DataType::Int32)?,
+            DataType::Timestamp(_, _) => cast(&column, &DataType::Int64)?,
+            _ => column,
+        };
+        let field = field
+            .as_ref()
+            .clone()
+            .with_data_type(column.data_type().clone());
+        let text = render(&column, &field, &style).ok();
+        let text = text
+            .filter(|t| t.is_valid(0))
+            .map(|t| t.value(0).to_owned());
+        values.push(text.unwrap_or_else(|| "null".to_owned()));
+    }
+    Ok(format!("[{}]", values.join(",")))
 }
 
 /// NULL in every column that has no value for the last of `rows` rows.

@@ -140,7 +140,8 @@ impl JsonRows {
             if let Some(bad) = failed
                 && self.options.mode == ParseMode::FailFast
             {
-                let record = String::from_utf8_lossy(text).into_owned();
+                // Spark names the row it has so far, whose only value could not be made.
+                let record = "[null]".to_owned();
                 return Err(FormatError::MalformedRecord {
                     record,
                     reason: bad.reason,
@@ -188,7 +189,11 @@ impl JsonRows {
             (_, Token::Null) => return Err(Bad::new("the text is null")),
             _ => converter.value(token, kind, column).map_err(reason)?,
         }
+        // An array of structs keeps what could be read, field by field, as a struct does.
+        let partial = matches!(kind, Kind::List(item) if matches!(**item, Kind::Struct(_)))
+            && self.options.mode != ParseMode::FailFast;
         match converter.bad {
+            Some(_) if partial => Ok(()),
             None => Ok(()),
             Some(bad) => {
                 column.truncate(row);

@@ -56,17 +56,13 @@ pub(super) fn register(registry: &mut Registry) {
         sum::build(call, true)
     }));
     registry.add(
-        Function::aggregate("avg", Parameters::fixed([Accepts::Numeric]), |call| {
-            average::build(call, false)
-        })
-        .alias("mean")
-        .shown_as("avg"),
+        Function::aggregate("avg", summable(), |call| average::build(call, false))
+            .alias("mean")
+            .shown_as("avg"),
     );
-    registry.add(Function::aggregate(
-        "try_avg",
-        Parameters::fixed([Accepts::Numeric]),
-        |call| average::build(call, true),
-    ));
+    registry.add(Function::aggregate("try_avg", summable(), |call| {
+        average::build(call, true)
+    }));
     for (largest, name, udaf) in [(false, "min", min_udaf()), (true, "max", max_udaf())] {
         registry.add(Function::aggregate(
             name,

@@ -24,6 +24,7 @@ mod search;
 mod sequence;
 mod sets;
 mod shape;
+mod sort;
 
 use super::Registry;
 
@@ -36,6 +37,7 @@ pub(super) fn register(registry: &mut Registry) {
     maps::register(registry);
     lambdas::register(registry);
     fold::register(registry);
+    sort::register(registry);
     map_lambdas::register(registry);
 }
 

@@ -65,14 +65,12 @@ pub(super) fn pattern_error(error: PatternError) -> SparkError {
     SparkError::new(exception, error.error_class(), &parameters)
 }
 
-/// `CANNOT_PARSE_TIMESTAMP`. `function` is the one that tolerates such a text. Spark also says where or why, which
-/// the pattern does not tell.
-pub(super) fn cannot_parse(text: &str, function: &str) -> SparkError {
-    let message = format!("Text '{text}' could not be parsed");
+/// `CANNOT_PARSE_TIMESTAMP`, with Java's message. `function` is the one that tolerates such a text.
+pub(super) fn cannot_parse(message: &str, function: &str) -> SparkError {
     SparkError::new(
         Exception::DateTime,
         "CANNOT_PARSE_TIMESTAMP",
-        &[("message", &message), ("func", &quoted_id(function))],
+        &[("message", message), ("func", &quoted_id(function))],
     )
 }
 

@@ -186,8 +186,11 @@ fn read_texts<T: ArrowPrimitiveType>(
     let mut compiled = Patterns::for_parsing();
     rows.numbers::<T>(|row| {
         let text = texts.value(row);
-        match read(compiled.get(patterns.value(row))?, text, &zone) {
-            None if fails(batch.context(), tolerant) => Err(cannot_parse(text, suggested)),
+        let pattern = compiled.get(patterns.value(row))?;
+        match read(pattern, text, &zone) {
+            None if fails(batch.context(), tolerant) => {
+                Err(cannot_parse(&pattern.explain(text), suggested))
+            }
             value => Ok(value),
         }
     })

@@ -43,6 +43,17 @@ pub(in crate::functions) struct Cursor<'t> {
     at: usize,
     depth: usize,
     leniency: Leniency,
+    expected: Expected,
+}
+
+/// What a cursor was looking for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Value,
+    Name,
+    Colon,
+    EndOfObject,
+    EndOfArray,
 }
 
 impl<'t> Cursor<'t> {
@@ -52,7 +63,39 @@ impl<'t> Cursor<'t> {
             at: 0,
             depth: 0,
             leniency,
+            expected: Expected::Value,
         }
+    }
+
+    /// What Jackson says of the place at which the text stopped being JSON.
+    pub(in crate::functions) fn complaint(&self) -> String {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let Some(found) = rest.chars().next() else {
+            return match self.expected {
+                Expected::EndOfArray => "Unexpected end-of-input within/between Array entries",
+                _ => "Unexpected end-of-input within/between Object entries",
+            }
+            .to_owned();
+        };
+        let wanted = match self.expected {
+            Expected::Name => "double-quote to start field name",
+            Expected::Colon => "a colon to separate field name and value",
+            Expected::EndOfObject => "comma to separate Object entries",
+            Expected::EndOfArray => "comma to separate Array entries",
+            Expected::Value => {
+                let values = "(JSON String, Number (or 'NaN'/'+INF'/'-INF'), Array, Object or token 'null', 'true' or \
+                              'false')";
+                let word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+                let token = rest.split(|c| !word(c)).next().unwrap_or_default();
+                if !token.is_empty() {
+                    return format!("Unrecognized token '{token}': was expecting {values}");
+                }
+                "a valid value (JSON String, Number (or 'NaN'/'+INF'/'-INF'), Array, Object or token 'null', 'true' or \
+                 'false')"
+            }
+        };
+        let code = u32::from(found);
+        format!("Unexpected character ('{found}' (code {code})): was expecting {wanted}")
     }
 
     fn peek(&self) -> Option<u8> {
@@ -88,6 +131,7 @@ impl<'t> Cursor<'t> {
 
     /// The kind of the value that comes next; nothing is consumed but blanks.
     pub(in crate::functions) fn kind(&mut self) -> Walk<Kind> {
+        self.expected = Expected::Value;
         Ok(match self.skip_blanks()?.ok_or(Malformed)? {
             b'{' => Kind::Object,
             b'[' => Kind::Array,
@@ -127,6 +171,7 @@ impl<'t> Cursor<'t> {
             }
             first = false;
             each(self)?;
+            self.expected = Expected::EndOfArray;
         }
         self.at += 1;
         self.depth -= 1;
@@ -153,12 +198,15 @@ impl<'t> Cursor<'t> {
             }
             first = false;
             name.clear();
+            self.expected = Expected::Name;
             self.name(&mut name)?;
+            self.expected = Expected::Colon;
             if self.skip_blanks()? != Some(b':') {
                 return Err(Malformed);
             }
             self.at += 1;
             each(self, &name)?;
+            self.expected = Expected::EndOfObject;
         }
         self.at += 1;
         self.depth -= 1;

@@ -42,9 +42,11 @@ pub(in crate::functions) fn schema_argument(call: &Call<'_>, index: usize) -> Re
     };
     match parse_ddl(&text) {
         Ok(parsed) => data_type_from_proto(&parsed),
-        // What is no JSON either is reported as the DDL it failed to be.
-        Err(error) => data_type_from_json(&text)
-            .map_err(|_| parse_data_type(&text).err().unwrap_or(error).into()),
+        // What is no JSON either is reported as the DDL it failed to be, by the analyzer: the query itself did parse.
+        Err(error) => data_type_from_json(&text).map_err(|_| {
+            let error = parse_data_type(&text).err().unwrap_or(error);
+            SparkError::from(error).thrown_as(Exception::Analysis)
+        }),
     }
 }
 
@@ -57,12 +59,9 @@ fn schema_of_json(call: &Call<'_>) -> Result<TypedExpr> {
         );
     };
     let inference = Inference::new(call, &options)?;
-    let inferred = inference.infer(&text).map_err(|Malformed| {
-        SparkError::plain(
-            Exception::Spark,
-            format!("schema_of_json: malformed JSON: {text}"),
-        )
-    })?;
+    let inferred = inference
+        .infer(&text)
+        .map_err(|complaint| SparkError::plain(Exception::JsonParse, complaint))?;
     let name = format!("schema_of_json({})", call.arg(0)?.name);
     let schema = ScalarValue::from(sql_name(&inferred));
     let result = call.result(datafusion::logical_expr::lit(schema), DataType::Utf8, false);
@@ -120,12 +119,14 @@ impl Inference {
         })
     }
 
-    fn infer(&self, text: &str) -> std::result::Result<DataType, Malformed> {
+    /// The type of a text, or what the parser says of it.
+    fn infer(&self, text: &str) -> std::result::Result<DataType, String> {
         let mut cursor = Cursor::new(text, self.leniency);
-        if cursor.is_at_end()? {
+        if cursor.is_at_end() == Ok(true) {
             return Ok(DataType::Utf8);
         }
-        let inferred = self.value(&mut cursor)?;
+        let inferred = self.value(&mut cursor);
+        let inferred = inferred.map_err(|Malformed| cursor.complaint())?;
         Ok(self
             .settle(inferred)
             .unwrap_or_else(|| match text.trim_start().starts_with('{') {

@@ -1,4 +1,4 @@
-//! Random numbers: `rand`, `randn`.
+//! Random numbers: `rand`, `randn`, `uniform`.
 //!
 //! The generator is Spark's `XORShiftRandom`, so that a seed gives Spark's numbers: the ones of its first partition. Spark
 //! seeds each partition with `seed + partition index`, which a kernel cannot know; partitions of one query take turns here,
@@ -15,12 +15,15 @@ use arrow::{
 use datafusion::{common::ScalarValue, logical_expr::Volatility};
 
 use crate::{
-    error::{Result, quoted},
+    cast::coerce,
+    coercion::tightest,
+    error::{Result, SparkError, quoted, quoted_id},
     functions::{
         Accepts, Batch, Call, Function, Kernel, Parameters, PreparedKernel, Registry,
         rows::with_args,
     },
     typed::TypedExpr,
+    types::is_numeric,
 };
 
 pub(super) fn register(registry: &mut Registry) {
@@ -33,6 +36,73 @@ pub(super) fn register(registry: &mut Registry) {
     );
     let normal = |call: &Call<'_>| random_call(call, "randn", XorShift::normal);
     registry.add(Function::rewrite("randn", seed(), normal));
+    let bounds = Parameters::fixed([Accepts::Any, Accepts::Any]).optional([Accepts::Any]);
+    registry.add(Function::rewrite("uniform", bounds, uniform_call));
+}
+
+/// `uniform(min, max[, seed])`: a number between the bounds, of the type that holds both.
+fn uniform_call(call: &Call<'_>) -> Result<TypedExpr> {
+    let name = call.name();
+    for (index, parameter) in ["min", "max", "seed"].iter().enumerate() {
+        let Some(arg) = call.args.get(index) else {
+            break;
+        };
+        if !is_numeric(&arg.data_type) && arg.data_type != DataType::Null {
+            let required = if index == 2 { "INTEGRAL" } else { "NUMERIC" };
+            return Err(call.unexpected_type(index, &quoted(required)));
+        }
+        if !arg.is_foldable() {
+            return Err(call.mismatch(
+                "NON_FOLDABLE_INPUT",
+                &[
+                    ("inputName", &quoted_id(parameter)),
+                    ("inputType", "integer or floating-point"),
+                    ("inputExpr", &arg.sql()),
+                ],
+            ));
+        }
+    }
+    let eval = &call.context.eval;
+    let (low, high) = (call.arg(0)?, call.arg(1)?);
+    let absent = |value: &TypedExpr| value.data_type == DataType::Null;
+    if absent(low) || absent(high) {
+        let null = datafusion::common::ScalarValue::Float64(None);
+        return Ok(TypedExpr::literal(null, &name));
+    }
+    let data_type = tightest(&low.data_type, &high.data_type, eval.ansi)
+        .ok_or_else(|| call.unexpected_type(1, &low.type_sql()))?;
+    let bound = |value: &TypedExpr| -> Result<f64> {
+        let value = coerce(value.clone(), &DataType::Float64, eval)?;
+        match crate::fold::fold(&value.expr)? {
+            ScalarValue::Float64(Some(value)) => Ok(value),
+            other => Err(SparkError::internal(format!("{other} bounds no numbers"))),
+        }
+    };
+    let (low, high) = (bound(low)?, bound(high)?);
+    let seed = match call.args.get(2) {
+        Some(seed) => seed_of(&with_args(
+            call,
+            vec![coerce(seed.clone(), &DataType::Int64, eval)?],
+        ))?,
+        None => rand::random(),
+    };
+    let kernel = Random {
+        seed,
+        low,
+        width: high - low,
+        draw: XorShift::uniform,
+        state: Mutex::new(XorShift::new(seed)),
+    };
+    let kernel = Kernel::Prepared(Arc::new(kernel));
+    let bare = with_args(call, vec![]);
+    let drawn = bare.kernel_with(
+        "uniform",
+        kernel,
+        DataType::Float64,
+        false,
+        Volatility::Volatile,
+    );
+    Ok(coerce(drawn, &data_type, eval)?.named(name))
 }
 
 fn random_call(
@@ -46,6 +116,8 @@ fn random_call(
     };
     let kernel = Random {
         seed,
+        low: 0.0,
+        width: 1.0,
         draw,
         state: Mutex::new(XorShift::new(seed)),
     };
@@ -75,6 +147,9 @@ fn seed_of(call: &Call<'_>) -> Result<i64> {
 
 struct Random {
     seed: i64,
+    /// What a draw is scaled to: `low` to `low + width`.
+    low: f64,
+    width: f64,
     draw: fn(&mut XorShift) -> f64,
     state: Mutex<XorShift>,
 }
@@ -89,12 +164,12 @@ impl fmt::Debug for Random {
 
 impl PreparedKernel for Random {
     fn fingerprint(&self) -> String {
-        self.seed.to_string()
+        format!("{} from {} by {}", self.seed, self.low, self.width)
     }
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = (0..batch.len()).map(|_| (self.draw)(&mut state));
+        let values = (0..batch.len()).map(|_| self.low + self.width * (self.draw)(&mut state));
         Ok(Arc::new(Float64Array::from_iter_values(values)))
     }
 }

@@ -16,14 +16,19 @@ use crate::{
         Accepts, Batch, Call, Function, PreparedKernel, Registry,
         rows::{Rows, with_args},
     },
-    types::is_ansi_interval,
+    types::{INTERVAL_FIELDS, is_ansi_interval},
 };
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add(Function::rewrite("abs", [Accepts::Any], |call| {
         let call = number_or_interval(call, &Accepts::Numeric)?;
         let arg = call.arg(0)?;
-        Ok(call.kernel(Arc::new(Abs), arg.data_type.clone(), arg.nullable))
+        let mut magnitude = call.kernel(Arc::new(Abs), arg.data_type.clone(), arg.nullable);
+        if let Some(fields) = arg.metadata.get(INTERVAL_FIELDS) {
+            let fields = (INTERVAL_FIELDS.to_string(), fields.clone());
+            magnitude.metadata.extend([fields]);
+        }
+        Ok(magnitude)
     }));
     for (name, shown) in [("sign", "sign"), ("signum", "SIGNUM")] {
         registry.add(Function::rewrite(name, [Accepts::Any], move |call| {

@@ -1,4 +1,5 @@
-//! `max_by` and `min_by`: the value that stands beside the largest or smallest other value.
+//! `max_by` and `min_by`: the value that stands beside the largest or smallest other value. Of equal ones the later row's,
+//! and so in a stream the later batch's.
 use std::sync::Arc;
 
 use arrow::{
@@ -67,6 +68,7 @@ impl AggregateKernel for ByOrder {
     fn groups(&self) -> Box<dyn GroupsAccumulator> {
         Box::new(Groups {
             kernel: self.clone(),
+            converter: None,
             best: vec![],
         })
     }
@@ -77,6 +79,8 @@ type Best = (OwnedRow, ScalarValue, ScalarValue);
 
 struct Groups {
     kernel: ByOrder,
+    /// Made with the first rows; rows are comparable with those of the same converter only.
+    converter: Option<RowConverter>,
     best: Vec<Option<Best>>,
 }
 
@@ -114,7 +118,12 @@ impl GroupsAccumulator for Groups {
         let [value, order] = values else {
             return datafusion::common::internal_err!("a value and an order are needed");
         };
-        let converter = RowConverter::new(vec![SortField::new(order.data_type().clone())])?;
+        let converter = match &mut self.converter {
+            Some(converter) => converter,
+            none => none.insert(RowConverter::new(vec![SortField::new(
+                order.data_type().clone(),
+            )])?),
+        };
         let rows = converter.convert_columns(std::slice::from_ref(order))?;
         let nulls = order.logical_nulls();
         for (row, group) in group_indices.iter().enumerate() {
@@ -129,8 +138,8 @@ impl GroupsAccumulator for Groups {
             let better = slot
                 .as_ref()
                 .is_none_or(|(best, ..)| match self.kernel.largest {
-                    true => here > best.row(),
-                    false => here < best.row(),
+                    true => here >= best.row(),
+                    false => here <= best.row(),
                 });
             if better {
                 let scalar = |a: &ArrayRef| ScalarValue::try_from_array(a, row);
@@ -166,6 +175,7 @@ impl GroupsAccumulator for Groups {
         let rows = values.first().map_or(0, |v| v.len());
         let mut one = Groups {
             kernel: self.kernel.clone(),
+            converter: None,
             best: vec![],
         };
         let groups: Vec<usize> = (0..rows).collect();

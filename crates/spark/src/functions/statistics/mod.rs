@@ -6,16 +6,22 @@
 //! | module | functions |
 //! |---|---|
 //! | `flags` | `count_if`, `bool_and`, `bool_or`, `bit_and`, `bit_or`, `bit_xor`, `approx_count_distinct` |
-//! | `moments` | `stddev`, `variance`, `skewness`, `kurtosis` |
+//! | `moments` | `stddev`, `variance`, `skewness`, `kurtosis`, `product` |
 //! | `pairs` | `corr`, `covar_pop`, `covar_samp`, `regr_…` |
 //! | `by_order` | `max_by`, `min_by` |
-//! | `percentiles` | `percentile`, `percentile_approx`, `median`, `mode` |
+//! | `percentiles` | `percentile`, `percentile_approx`, `percentile_cont`, `percentile_disc`, `median`, `mode` |
+//! | `histogram`, `sketch` | `histogram_numeric`, `count_min_sketch` |
+//! | `text` | `listagg` |
 mod by_order;
 mod flags;
+mod histogram;
+mod java_random;
 mod moments;
 mod pairs;
 mod percentiles;
 mod running;
+mod sketch;
+mod text;
 
 use super::Registry;
 
@@ -26,4 +32,7 @@ pub(super) fn register(registry: &mut Registry) {
     pairs::register(registry);
     by_order::register(registry);
     percentiles::register(registry);
+    histogram::register(registry);
+    sketch::register(registry);
+    text::register(registry);
 }

@@ -10,6 +10,35 @@ use crate::functions::{Accepts, Function, Parameters, Registry, aggregate_of_ker
 type State = [f64; 5];
 
 pub(super) fn register(registry: &mut Registry) {
+    registry.add(Function::aggregate(
+        "product",
+        Parameters::fixed([Accepts::DOUBLE]),
+        |call| {
+            let kernel = Running {
+                result: "product",
+                update: |[product, rows]: &mut [f64; 2], [value]: [f64; 1]| {
+                    *product = if *rows == 0.0 {
+                        value
+                    } else {
+                        *product * value
+                    };
+                    *rows += 1.0;
+                },
+                merge: |[product, rows], [other, others]| {
+                    if *others > 0.0 {
+                        *product = if *rows == 0.0 {
+                            *other
+                        } else {
+                            *product * other
+                        };
+                        *rows += others;
+                    }
+                },
+                finish: |[product, rows]| (*rows > 0.0).then_some(*product),
+            };
+            aggregate_of_kernel(call, Arc::new(kernel), DataType::Float64, true)
+        },
+    ));
     type Finish = fn(&State) -> Option<f64>;
     let sample: Finish = |[n, _, m2, ..]| (*n > 1.0).then(|| m2 / (n - 1.0));
     let population: Finish = |[n, _, m2, ..]| (*n > 0.0).then(|| m2 / n);

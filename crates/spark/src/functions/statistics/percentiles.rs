@@ -1,4 +1,4 @@
-//! `percentile`, `percentile_approx`, `median`, `mode`: answers that need all values of a group.
+//! `percentile`, `percentile_approx`, `percentile_cont`, `percentile_disc`, `median`, `mode`: answers that need all values of a group.
 //!
 //! They are the group's values, collected by `collect_list`, and a function of that array. The state therefore grows with
 //! the rows of a group. `percentile_approx` is exact here, which is within any accuracy that is asked for.
@@ -12,10 +12,15 @@ use arrow::{
     row::{RowConverter, SortField},
 };
 
+use datafusion::common::ScalarValue;
+
 use crate::{
     cast::coerce,
     error::{Result, SparkError, quoted, quoted_id},
-    functions::{Accepts, Batch, Call, Function, Parameters, PreparedKernel, Registry, Resolution},
+    functions::{
+        Accepts, Batch, Call, Function, Parameters, PreparedKernel, Registry, Resolution,
+        rows::with_args,
+    },
     typed::TypedExpr,
     types::list,
 };
@@ -35,6 +40,7 @@ pub(super) fn register(registry: &mut Registry) {
                 at: vec![0.5],
                 rank: false,
                 many: false,
+                descending: false,
             };
             Ok(over(call, values, kernel, DataType::Float64).named(call.name()))
         },
@@ -52,20 +58,100 @@ pub(super) fn register(registry: &mut Registry) {
         Function::aggregate("percentile_approx", approximate, approximate_call)
             .alias("approx_percentile"),
     );
-    registry.add(Function::aggregate(
-        "mode",
-        Parameters::fixed([Accepts::Any]),
-        |call| {
-            let value = call.arg(0)?.clone();
-            let data_type = value.data_type.clone();
-            let values = collected(call, value)?;
-            Ok(over(call, values, Mode, data_type).named(call.name()))
-        },
-    ));
+    let parameters = Parameters::none().optional([Accepts::Any, Accepts::BOOLEAN]);
+    registry.add(Function::aggregate("mode", parameters, mode_call));
+    for (name, rank) in [("percentile_cont", false), ("percentile_disc", true)] {
+        registry.add(Function::aggregate(
+            name,
+            Parameters::fixed([Accepts::Any]),
+            move |call| within_group(call, rank),
+        ));
+    }
+}
+
+/// `mode(value[, deterministic])`, `mode() WITHIN GROUP (ORDER BY value)`.
+fn mode_call(call: &Call<'_>) -> Result<TypedExpr> {
+    let (value, tie, name) = match (call.args.as_slice(), call.within_group.as_slice()) {
+        ([], [order]) => {
+            let tie = match order.sort.asc {
+                true => Tie::Smallest,
+                false => Tie::Largest,
+            };
+            (order.value.clone(), tie, None)
+        }
+        ([], _) => return Err(crate::functions::wrong_num_args(call.called, "[1, 2]", 0)),
+        ([value, ..], _) => {
+            let deterministic = match call.args.get(1) {
+                Some(_) => call.constant(1, "deterministic")?,
+                None => ScalarValue::Boolean(Some(false)),
+            };
+            let tie = match deterministic {
+                ScalarValue::Boolean(Some(true)) => Tie::Smallest,
+                ScalarValue::Boolean(Some(false)) => Tie::First,
+                _ => {
+                    let parameters = [("exprName", "deterministic")];
+                    return Err(call.mismatch("UNEXPECTED_NULL", &parameters));
+                }
+            };
+            let mut shown = with_args(call, vec![value.clone()]);
+            shown.filter.clone_from(&call.filter);
+            let name = (tie == Tie::First).then(|| shown.name());
+            (value.clone(), tie, name)
+        }
+    };
+    // Spark writes the smallest of equally frequent values as the last of a descending order.
+    let name = name.unwrap_or_else(|| {
+        let descending = if tie == Tie::Smallest { " DESC" } else { "" };
+        format!("mode() WITHIN GROUP (ORDER BY {}{descending})", value.name)
+    });
+    let data_type = value.data_type.clone();
+    let values = collected(call, value)?;
+    Ok(over(call, values, Mode { tie }, data_type).named(name))
+}
+
+/// `percentile_cont(p) WITHIN GROUP (ORDER BY value)`; with `rank`, `percentile_disc`.
+fn within_group(call: &Call<'_>, rank: bool) -> Result<TypedExpr> {
+    let refused = |subclass: &str, parameters: &[(&str, &str)]| {
+        let function = quoted_id(call.called);
+        let mut all = vec![("funcName", function.as_str())];
+        all.extend_from_slice(parameters);
+        SparkError::analysis(&format!("INVALID_WITHIN_GROUP_EXPRESSION.{subclass}"), &all)
+    };
+    let order = match call.within_group.as_slice() {
+        [order] => order,
+        [] => return Err(refused("WITHIN_GROUP_MISSING", &[])),
+        many => {
+            let count = many.len().to_string();
+            let parameters = [("expectedNum", "1"), ("actualNum", count.as_str())];
+            return Err(refused("WRONG_NUM_ORDERINGS", &parameters));
+        }
+    };
+    let percentage = call.arg(0)?.clone();
+    let name = format!(
+        "{}({}) WITHIN GROUP (ORDER BY {}{})",
+        call.shown,
+        percentage.name,
+        order.value.name,
+        if order.sort.asc { "" } else { " DESC" }
+    );
+    let checked = with_args(call, vec![order.value.clone(), percentage]);
+    let (at, many) = percentages(&checked)?;
+    let value = coerce(order.value.clone(), &DataType::Float64, &call.context.eval)?;
+    let kernel = Percentile {
+        at,
+        rank,
+        many,
+        descending: !order.sort.asc,
+    };
+    let data_type = match many {
+        true => list(DataType::Float64, false),
+        false => DataType::Float64,
+    };
+    Ok(over(call, collected(call, value)?, kernel, data_type).named(name))
 }
 
 /// The group's values that are not NULL.
-fn collected(call: &Call<'_>, value: TypedExpr) -> Result<TypedExpr> {
+pub(super) fn collected(call: &Call<'_>, value: TypedExpr) -> Result<TypedExpr> {
     let mut inner = Call::new("collect_list", vec![value], call.context);
     inner.distinct = call.distinct;
     inner.filter.clone_from(&call.filter);
@@ -76,7 +162,7 @@ fn collected(call: &Call<'_>, value: TypedExpr) -> Result<TypedExpr> {
     }
 }
 
-fn over(
+pub(super) fn over(
     call: &Call<'_>,
     values: TypedExpr,
     kernel: impl PreparedKernel + 'static,
@@ -171,6 +257,7 @@ fn percentile(call: &Call<'_>) -> Result<TypedExpr> {
             at,
             rank: false,
             many,
+            descending: false,
         },
         data_type,
     )
@@ -216,6 +303,7 @@ fn approximate_call(call: &Call<'_>) -> Result<TypedExpr> {
             at,
             rank: true,
             many,
+            descending: false,
         },
         data_type,
     )
@@ -228,11 +316,13 @@ struct Percentile {
     at: Vec<f64>,
     rank: bool,
     many: bool,
+    /// Whether the first value is the largest.
+    descending: bool,
 }
 
 impl PreparedKernel for Percentile {
     fn fingerprint(&self) -> String {
-        format!("{:?} rank={} many={}", self.at, self.rank, self.many)
+        format!("{self:?}")
     }
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -246,7 +336,10 @@ impl PreparedKernel for Percentile {
             let start = offsets.get(row).map_or(0, |o| *o as usize);
             let end = offsets.get(row + 1).map_or(start, |o| *o as usize);
             let mut order: Vec<usize> = (start..end).collect();
-            order.sort_by(|a, b| compare(*a, *b));
+            order.sort_by(|a, b| match self.descending {
+                true => compare(*b, *a),
+                false => compare(*a, *b),
+            });
             valid.push(!order.is_empty());
             for p in &self.at {
                 if self.rank {
@@ -299,13 +392,23 @@ fn between(values: &ArrayRef, order: &[usize], share: f64) -> Option<f64> {
     Some((higher - place) * low + (place - lower) * high)
 }
 
-/// The most frequent element of an array; of equally frequent ones, the first.
+/// Which of equally frequent elements is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    First,
+    Smallest,
+    Largest,
+}
+
+/// The most frequent element of an array.
 #[derive(Debug)]
-struct Mode;
+struct Mode {
+    tie: Tie,
+}
 
 impl PreparedKernel for Mode {
     fn fingerprint(&self) -> String {
-        String::new()
+        format!("{:?}", self.tie)
     }
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -323,9 +426,15 @@ impl PreparedKernel for Mode {
                 counts.entry(rows.row(at)).or_insert((0, at)).0 += 1;
             }
             let best = counts
-                .into_values()
-                .max_by_key(|(count, at)| (*count, std::cmp::Reverse(*at)));
-            picks.push(best.map(|(_, at)| at as u64));
+                .into_iter()
+                .max_by(|(a, (m, first)), (b, (n, second))| {
+                    m.cmp(n).then_with(|| match self.tie {
+                        Tie::First => second.cmp(first),
+                        Tie::Smallest => b.cmp(a),
+                        Tie::Largest => a.cmp(b),
+                    })
+                });
+            picks.push(best.map(|(_, (_, at))| at as u64));
         }
         Ok(take(lists.values(), &UInt64Array::from(picks), None)?)
     }

@@ -258,7 +258,7 @@ fn intervals_in_every_form() {
                 "a + interval 1 day * 2",
                 "+(a, *(86400000000 us:interval day, 2))",
             ),
-            ("interval 1 month 1 day", "_LEGACY_ERROR"),
+            ("interval 1 month 1 day", "_LEGACY_ERROR_TEMP_0029"),
             ("interval 1 quarter", "PARSE_SYNTAX_ERROR"),
             ("interval", "interval"),
             ("interval + 1", "+(interval, 1)"),
