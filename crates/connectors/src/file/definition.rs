@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use millstream_engine::{
     BoxError,
     source::{Source, SourceContext, SourceDefinition},
@@ -14,7 +14,7 @@ use millstream_engine::{
 
 use super::{
     admission::NewFile,
-    filter::Filterable,
+    filter::{Filterable, RowConditions},
     glob::is_glob,
     listing::{Found, Listing, directories},
     location::{FileSystem, Location},
@@ -134,13 +134,13 @@ impl SourceDefinition for FileDefinition {
         self.reading.schema()
     }
 
-    fn applies(&self, filter: &Expr) -> bool {
+    fn applies(&self, filter: &Expr) -> TableProviderFilterPushDown {
         let corrupt = self.options.get("columnNameOfCorruptRecord");
         let settings = &self.settings.format;
         Filterable {
             partition_columns: &self.reading.partition_columns,
             schema: &self.reading.schema(),
-            rows: matches!(self.reading.format.name(), "json" | "csv"),
+            rows: RowConditions::of(self.reading.format.name()),
             corrupt_column: corrupt.unwrap_or(&settings.column_name_of_corrupt_record),
         }
         .applies(filter)

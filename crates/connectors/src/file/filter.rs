@@ -3,7 +3,8 @@
 //! | condition | applied to |
 //! |---|---|
 //! | on partition columns alone | each file before it is opened: a file that fails it is not read |
-//! | a comparison of a JSON or CSV column with constants | each row as it is parsed |
+//! | a comparison of a CSV column with constants | each row as it is parsed |
+//! | the same of a JSON column | each record that has all columns of the condition; the others count as input, and are dropped above the scan |
 //!
 //! What is applied here decides what counts as input, which users see as `numInputRows`, so the conditions are exactly
 //! those that Spark hands to its readers: comparisons, `IN`, `IS NULL`, `LIKE 'a%'` and their combinations. Whatever
@@ -11,8 +12,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch, RecordBatchOptions},
-    compute::{and, filter_record_batch, prep_null_mask_filter},
+    array::{Array, AsArray, BooleanArray, RecordBatch, RecordBatchOptions},
+    compute::{and, filter_record_batch, is_null, or, prep_null_mask_filter},
     datatypes::{DataType, Field, Schema},
 };
 use datafusion::{
@@ -21,7 +22,7 @@ use datafusion::{
         tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
     error::Result,
-    logical_expr::{Expr, ExprSchemable, Operator},
+    logical_expr::{Expr, ExprSchemable, Operator, TableProviderFilterPushDown},
     physical_expr::expressions::Column,
     physical_plan::PhysicalExpr,
 };
@@ -33,23 +34,54 @@ pub(super) struct Filterable<'a> {
     pub partition_columns: &'a [Field],
     /// All columns of a row.
     pub schema: &'a Schema,
-    /// Whether rows are compared as they are parsed.
-    pub rows: bool,
+    /// Which rows are compared as they are parsed.
+    pub rows: RowConditions,
     /// The column that holds a record which could not be parsed; known only after parsing.
     pub corrupt_column: &'a str,
 }
 
+/// Which rows conditions are applied to as they are parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum RowConditions {
+    /// None.
+    #[default]
+    Never,
+    /// All rows.
+    Always,
+    /// Rows whose columns of the condition are there: a parser that compares a value when it meets it says nothing of values
+    /// that it never meets.
+    Present,
+}
+
+impl RowConditions {
+    /// What Spark's reader of a format does.
+    pub(super) fn of(format: &str) -> Self {
+        match format {
+            "json" => Self::Present,
+            "csv" => Self::Always,
+            _ => Self::Never,
+        }
+    }
+}
+
 impl Filterable<'_> {
     /// Whether the scan applies the condition.
-    pub(super) fn applies(&self, filter: &Expr) -> bool {
+    pub(super) fn applies(&self, filter: &Expr) -> TableProviderFilterPushDown {
         if only_uses(filter, self.partition_columns) {
-            return true;
+            return TableProviderFilterPushDown::Exact;
         }
         let sound = filter
             .column_refs()
             .iter()
             .all(|column| column.name() != self.corrupt_column);
-        self.rows && sound && !filter.column_refs().is_empty() && self.compares(filter)
+        if !sound || filter.column_refs().is_empty() || !self.compares(filter) {
+            return TableProviderFilterPushDown::Unsupported;
+        }
+        match self.rows {
+            RowConditions::Never => TableProviderFilterPushDown::Unsupported,
+            RowConditions::Always => TableProviderFilterPushDown::Exact,
+            RowConditions::Present => TableProviderFilterPushDown::Inexact,
+        }
     }
 
     fn compares(&self, filter: &Expr) -> bool {
@@ -150,6 +182,8 @@ pub(super) struct RowFilter {
     files: Vec<Arc<dyn PhysicalExpr>>,
     /// Over the columns read.
     rows: Vec<Arc<dyn PhysicalExpr>>,
+    /// Which rows those are applied to.
+    applied_to: RowConditions,
 }
 
 impl RowFilter {
@@ -157,6 +191,7 @@ impl RowFilter {
     /// conditions on rows read are added to `read`.
     pub(super) fn new(
         filters: &[Arc<dyn PhysicalExpr>],
+        applied_to: RowConditions,
         partitions: std::ops::Range<usize>,
         read: &mut Vec<usize>,
     ) -> Result<Self> {
@@ -182,7 +217,11 @@ impl RowFilter {
             .into_iter()
             .map(|filter| rebound(filter, &|column| places.get(&column).copied()))
             .collect::<Result<_>>()?;
-        Ok(Self { files, rows })
+        Ok(Self {
+            files,
+            rows,
+            applied_to,
+        })
     }
 
     /// Whether a file with these partition values may hold rows that are wanted.
@@ -196,17 +235,24 @@ impl RowFilter {
             arrays.collect::<Result<_>>()?,
             &RecordBatchOptions::new().with_row_count(Some(1)),
         )?;
-        Ok(kept(&self.files, &file)?.is_none_or(|file| file.num_rows() == 1))
+        Ok(
+            kept(&self.files, RowConditions::Always, &file)?
+                .is_none_or(|file| file.num_rows() == 1),
+        )
     }
 
     /// The rows that are wanted.
     pub(super) fn apply(&self, rows: RecordBatch) -> Result<RecordBatch> {
-        Ok(kept(&self.rows, &rows)?.unwrap_or(rows))
+        Ok(kept(&self.rows, self.applied_to, &rows)?.unwrap_or(rows))
     }
 }
 
 /// The rows that meet all conditions; `None` if there are none to meet.
-fn kept(filters: &[Arc<dyn PhysicalExpr>], rows: &RecordBatch) -> Result<Option<RecordBatch>> {
+fn kept(
+    filters: &[Arc<dyn PhysicalExpr>],
+    applied_to: RowConditions,
+    rows: &RecordBatch,
+) -> Result<Option<RecordBatch>> {
     let mut all = None;
     for filter in filters {
         let verdicts = filter.evaluate(rows)?.into_array(rows.num_rows())?;
@@ -216,6 +262,10 @@ fn kept(filters: &[Arc<dyn PhysicalExpr>], rows: &RecordBatch) -> Result<Option<
         let verdicts = match verdicts.nulls() {
             Some(_) => prep_null_mask_filter(verdicts),
             None => verdicts.clone(),
+        };
+        let verdicts = match applied_to {
+            RowConditions::Present => or(&verdicts, &lacking(filter, rows)?)?,
+            _ => verdicts,
         };
         all = Some(match all {
             Some(before) => and(&before, &verdicts)?,
@@ -228,6 +278,21 @@ fn kept(filters: &[Arc<dyn PhysicalExpr>], rows: &RecordBatch) -> Result<Option<
         }
         _ => None,
     })
+}
+
+/// The rows that have not all columns of a condition.
+fn lacking(filter: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<BooleanArray> {
+    let mut lacking = BooleanArray::from(vec![false; rows.num_rows()]);
+    for column in columns_of(filter)? {
+        let column = rows
+            .columns()
+            .get(column)
+            .ok_or_else(|| internal_datafusion_err!("a column of {filter} is not read"))?;
+        if column.null_count() > 0 {
+            lacking = or(&lacking, &is_null(column)?)?;
+        }
+    }
+    Ok(lacking)
 }
 
 fn columns_of(filter: &Arc<dyn PhysicalExpr>) -> Result<Vec<usize>> {
@@ -285,10 +350,12 @@ mod tests {
             rows,
             corrupt_column: "bad",
         };
+        let applies = |rows| of(rows).applies(filter) != TableProviderFilterPushDown::Unsupported;
         assert!(
-            !filter.column_refs().iter().any(|c| c.name() != "day") || !of(false).applies(filter)
+            !filter.column_refs().iter().any(|c| c.name() != "day")
+                || !applies(RowConditions::Never)
         );
-        of(true).applies(filter)
+        applies(RowConditions::Always)
     }
 
     #[test]
@@ -331,7 +398,11 @@ mod tests {
     fn conditions_on_rows_add_the_columns_they_read() {
         let filter: Arc<dyn PhysicalExpr> = Arc::new(Column::new("flag", 3));
         let mut read = vec![1];
-        let bound = RowFilter::new(&[filter], 5..5, &mut read).unwrap();
+        let bound = |applied_to, read: &mut Vec<usize>| {
+            RowFilter::new(&[Arc::clone(&filter)], applied_to, 5..5, read).unwrap()
+        };
+        let always = bound(RowConditions::Always, &mut read);
+        let present = bound(RowConditions::Present, &mut read);
         assert_eq!(read, [1, 3]);
         let schema = Schema::new(vec![
             Field::new("v", DataType::Int32, true),
@@ -349,6 +420,8 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(bound.apply(rows).unwrap().num_rows(), 1);
+        assert_eq!(always.apply(rows.clone()).unwrap().num_rows(), 1);
+        // A record without the flag counts as input.
+        assert_eq!(present.apply(rows).unwrap().num_rows(), 2);
     }
 }

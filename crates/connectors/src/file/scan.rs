@@ -21,7 +21,7 @@ use millstream_engine::{
 
 use super::{
     admission::NewFile,
-    filter::RowFilter,
+    filter::{RowConditions, RowFilter},
     location::{FileSystem, name_of, parent_of},
     options::Tolerance,
     partition_values::{ValueRules, values_of},
@@ -195,7 +195,12 @@ impl InputPartition for FilePartition {
         let partitions = data..data + reading.partition_columns.len();
         // Columns that only conditions read come behind those that are returned.
         let mut read = request.projection.clone();
-        let filter = RowFilter::new(&request.filters, partitions, &mut read)?;
+        let filter = RowFilter::new(
+            &request.filters,
+            RowConditions::of(reading.format.name()),
+            partitions,
+            &mut read,
+        )?;
         let mut files = Vec::with_capacity(self.files.len());
         for file in &self.files {
             if filter.admits(&reading.partition_columns, &file.values)? {

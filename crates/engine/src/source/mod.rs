@@ -16,7 +16,9 @@ use std::{fmt, fmt::Debug, sync::Arc};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
-    execution::SendableRecordBatchStream, logical_expr::Expr, physical_plan::PhysicalExpr,
+    execution::SendableRecordBatchStream,
+    logical_expr::{Expr, TableProviderFilterPushDown},
+    physical_plan::PhysicalExpr,
 };
 use millstream_checkpoint::{Faults, storage::StorageRef};
 
@@ -81,10 +83,11 @@ pub trait SourceDefinition: Debug + Send + Sync {
     fn format(&self) -> &str;
     /// Columns of every row.
     fn schema(&self) -> SchemaRef;
-    /// Whether the source applies this condition on its columns itself. Every partition of a source that says so gets it in
+    /// Whether the source applies this condition on its columns itself, to all rows (exact) or to those that it can tell
+    /// (inexact; it is then applied again above). Every partition of a source that says so gets it in
     /// [`ScanRequest::filters`], and rows that do not meet it neither leave the source nor count as its input.
-    fn applies(&self, _filter: &Expr) -> bool {
-        false
+    fn applies(&self, _filter: &Expr) -> TableProviderFilterPushDown {
+        TableProviderFilterPushDown::Unsupported
     }
     /// Creates the source of one run.
     async fn create(&self, context: SourceContext) -> Result<Arc<dyn Source>, BoxError>;

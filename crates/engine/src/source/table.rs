@@ -122,11 +122,10 @@ impl TableProvider for StreamTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let place = |filter: &&Expr| match self.definition.applies(filter) {
-            true => TableProviderFilterPushDown::Exact,
-            false => TableProviderFilterPushDown::Unsupported,
-        };
-        Ok(filters.iter().map(place).collect())
+        Ok(filters
+            .iter()
+            .map(|filter| self.definition.applies(filter))
+            .collect())
     }
 
     async fn scan(
