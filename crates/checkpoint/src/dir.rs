@@ -17,7 +17,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::{
-    BatchId, BatchLog, CheckpointError, CommitMetadata, NextBatch, OffsetSeq, StreamMetadata,
+    BatchId, BatchLog, CheckpointError, CommitMetadata, NextBatch, OffsetSeq, OperatorLog,
+    StreamMetadata,
     fault::Faults,
     recovery::{Seen, decide},
     storage::{StorageError, StorageRef, subdir},
@@ -85,6 +86,11 @@ impl CheckpointDir {
     /// `state/`
     pub fn state(&self) -> StorageRef {
         subdir(&self.root, STATE)
+    }
+
+    /// `state/<id>/_metadata/` of the stateful operators.
+    pub fn operators(&self) -> OperatorLog {
+        OperatorLog::new(self.state())
     }
 
     /// What `metadata` says, or `None` for a new checkpoint.

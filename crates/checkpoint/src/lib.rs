@@ -58,6 +58,7 @@ pub mod fault;
 mod log;
 mod metadata;
 mod offsets;
+mod operators;
 pub mod recovery;
 mod scala_map;
 mod sink_log;
@@ -74,6 +75,10 @@ pub use self::{
     log::BatchLog,
     metadata::StreamMetadata,
     offsets::{OffsetSeq, OffsetSeqMetadata},
+    operators::{
+        OperatorDescription, OperatorFact, OperatorInfo, OperatorLog, OperatorMetadata,
+        StateStoreInfo,
+    },
     recovery::NextBatch,
     sink_log::{SinkFileStatus, SinkLog},
     sources::{FileEntry, SourceLog},

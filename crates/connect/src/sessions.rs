@@ -380,6 +380,7 @@ mod tests {
             faults: Faults::none(),
             console: ConsoleOutput::new(std::io::sink()),
             temporary: std::env::temp_dir(),
+            rehearsal: None,
         };
         let environment = Environment::new(Arc::default(), Handle::current(), streaming);
         (

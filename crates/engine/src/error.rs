@@ -66,6 +66,34 @@ pub enum EngineError {
         /// Partitions that there are.
         expected: usize,
     },
+    /// A restarted query has stateful operators, its checkpoint no state.
+    #[error(
+        "Cannot restart streaming query with stateful operators because the state directory is empty or missing.\n\
+         Stateful operators in current batch: [{planned}].\nThis typically occurs when state files have been deleted or \
+         the streaming query was previously run without stateful operators but restarted with stateful operators."
+    )]
+    MissingState {
+        /// The operators of the plan.
+        planned: String,
+    },
+    /// A restarted query has other stateful operators than its checkpoint.
+    #[error("stateful operators in the checkpoint: [{stored}]; in the query: [{planned}]")]
+    OtherOperators {
+        /// Those of the checkpoint.
+        stored: String,
+        /// Those of the plan.
+        planned: String,
+    },
+    /// A stateful operator of a restarted query computes something else than before.
+    #[error(
+        "the state of the checkpoint was made by other operations: {changes}. Its results would be wrong. Undo the change, \
+         start with a new checkpoint location, or set spark.millstream.checkpoint.allowChangedOperators to true to go \
+         on with the state as it is"
+    )]
+    ChangedOperators {
+        /// What changed.
+        changes: String,
+    },
     /// Another active query has the name.
     #[error(
         "Cannot start query with name {name} as a query with that name is already active in this SparkSession"

@@ -44,6 +44,7 @@ impl Planner {
             faults: Faults::none(),
             console: ConsoleOutput::default(),
             temporary: std::env::temp_dir(),
+            rehearsal: None,
         };
         let environment = Environment::new(Arc::new(conf), runtime, streaming);
         Ok(Self {

@@ -123,6 +123,10 @@ impl LocalStorage {
 
 #[async_trait]
 impl Storage for LocalStorage {
+    fn hold(&self, alone: bool) -> Result<super::Hold, StorageError> {
+        super::Hold::local(&self.folder.root, alone)
+    }
+
     fn url(&self) -> &str {
         &self.url
     }

@@ -7,6 +7,7 @@
 //!
 //! Paths are relative to the storage's root, use `/` on every platform and never start or end with one.
 mod faulty;
+mod hold;
 mod local;
 mod object;
 mod open;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 
 pub use self::{
     faulty::FaultyStorage,
+    hold::Hold,
     local::LocalStorage,
     object::ObjectStorage,
     open::{open, open_with, subdir},
@@ -103,6 +105,12 @@ pub trait Storage: Debug + Send + Sync + 'static {
     async fn delete(&self, path: &str) -> Result<(), StorageError>;
     /// Removes a folder and all below it.
     async fn delete_dir(&self, dir: &str) -> Result<(), StorageError>;
+    /// Holds the root, `alone` or beside others, until the answer is dropped; an error if somebody holds it otherwise.
+    /// A storage that has no such thing holds nothing.
+    fn hold(&self, alone: bool) -> Result<Hold, StorageError> {
+        let _ = alone;
+        Ok(Hold::default())
+    }
 }
 
 /// Shared handle to a storage.

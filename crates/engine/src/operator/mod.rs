@@ -3,7 +3,7 @@
 //! Each has a folder: its logical node, its physical `Exec`, and for stateful ones the layout of its state. An operator is
 //! described by plain values, takes its children and its ids by constructor, and finds the running batch in the
 //! [`BatchContext`](crate::batch::BatchContext).
-use datafusion::logical_expr::UserDefinedLogicalNode;
+use datafusion::logical_expr::{Expr, UserDefinedLogicalNode};
 
 pub mod aggregate;
 pub mod deduplicate;
@@ -28,4 +28,18 @@ pub(crate) fn id_of(node: &dyn UserDefinedLogicalNode) -> Option<u32> {
             any.downcast_ref::<limit::GlobalLimitNode>()
                 .map(|node| node.operator_id())
         })
+}
+
+/// What a stateful operator computes with, part by part: a change to any of it gives its state another meaning.
+pub(crate) fn parts_of(node: &dyn UserDefinedLogicalNode) -> Vec<(&'static str, Expr)> {
+    let any = node.as_any();
+    if let Some(aggregate) = any.downcast_ref::<aggregate::StatefulAggregateNode>() {
+        return aggregate.parts();
+    }
+    if let Some(duplicates) = any.downcast_ref::<deduplicate::StatefulDeduplicateNode>() {
+        return duplicates.parts();
+    }
+    // Of other operators every expression counts.
+    let expressions = node.expressions().into_iter();
+    expressions.map(|expr| ("expression", expr)).collect()
 }

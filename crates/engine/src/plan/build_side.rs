@@ -51,6 +51,11 @@ impl PhysicalOptimizerRule for StaticBuildSide {
 fn swap(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let any: &dyn std::any::Any = plan.as_ref();
     if let Some(join) = any.downcast_ref::<HashJoinExec>() {
+        // `NOT IN` must see all of its list before it can say of one row that it is not there, and NULLs on the way: the
+        // rows of the batch wait.
+        if join.null_aware {
+            return Ok(None);
+        }
         return join.swap_inputs(PartitionMode::CollectLeft).map(Some);
     }
     if let Some(join) = any.downcast_ref::<NestedLoopJoinExec>() {

@@ -13,7 +13,7 @@ use datafusion::{
     logical_expr::{Aggregate, Distinct, Expr, Extension, Limit, LogicalPlan},
 };
 
-use super::{OutputMode, unsupported::is_streaming};
+use super::{OutputMode, is_streaming};
 use crate::{
     operator::{
         self, aggregate::StatefulAggregateNode, deduplicate::DeduplicateNode,
@@ -144,7 +144,9 @@ impl Rewrite {
     }
 
     fn watermark(&mut self, watermark: &WatermarkNode) -> Result<LogicalPlan> {
-        self.redefines_watermark |= !watermark_inputs(watermark.input())?.is_empty();
+        self.redefines_watermark |= watermark.input().exists(|plan| {
+            Ok(matches!(plan, LogicalPlan::Extension(Extension { node }) if node.as_any().is::<WatermarkNode>()))
+        })?;
         let numbered = watermark.with_node_id(self.delays.len() as u32);
         self.delays.push(watermark.delay_ms());
         Ok(LogicalPlan::Extension(Extension {

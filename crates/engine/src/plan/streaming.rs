@@ -16,12 +16,16 @@ use datafusion::{
     physical_optimizer::optimizer::PhysicalOptimizer,
     physical_plan::{ExecutionPlan, displayable},
 };
+use millstream_checkpoint::OperatorFact;
 
 use super::{
     BatchTime, OutputMode,
     batch_time::bind_batch_time,
     build_side::StaticBuildSide,
+    description::describe,
     extension::StreamingQueryPlanner,
+    fresh::RunPlan,
+    operation::without_brackets,
     rewrite::{Rewrite, StatefulOperator},
 };
 use crate::{source::StreamTable, time::WatermarkFlow};
@@ -35,6 +39,8 @@ pub struct StreamingPlan {
     pub watermark_delays_ms: Vec<i64>,
     /// Stateful operators by id.
     pub operators: Vec<StatefulOperator>,
+    /// What each stateful operator computes, by id.
+    pub descriptions: Vec<(u32, Vec<OperatorFact>)>,
     /// How the watermark passes the stateful operators.
     pub watermark_flow: WatermarkFlow,
     /// Whether there is a watermark above a watermark; that fails as soon as the query has one.
@@ -42,7 +48,7 @@ pub struct StreamingPlan {
     /// The time of the batch that runs next.
     pub batch_time: BatchTime,
     optimized: LogicalPlan,
-    physical: Arc<dyn ExecutionPlan>,
+    physical: RunPlan,
 }
 
 impl StreamingPlan {
@@ -56,7 +62,8 @@ impl StreamingPlan {
     ) -> Result<Self> {
         let mut rewrite = Rewrite::new(output_mode, parallelism, partitions);
         let batch_time = BatchTime::default();
-        let plan = rewrite.plan(plan)?;
+        let plan = rewrite.plan(without_brackets(plan)?)?;
+        let descriptions = describe(&plan)?;
         let plan = bind_batch_time(plan, &batch_time)?;
         let session = streaming_session(session, parallelism);
         let optimized = session.optimize(&plan)?;
@@ -70,25 +77,26 @@ impl StreamingPlan {
             sources: rewrite.sources,
             watermark_delays_ms: rewrite.delays,
             operators: rewrite.operators,
+            descriptions,
             batch_time,
             optimized,
-            physical,
+            physical: RunPlan::new(physical),
         })
     }
 
-    /// The physical plan, fresh: whatever a batch left in its operators is gone.
+    /// The physical plan for a batch: whatever another batch left in its operators is gone, but for built tables.
     pub fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
-        datafusion::physical_plan::execution_plan::reset_plan_states(Arc::clone(&self.physical))
+        self.physical.for_batch()
     }
 
     /// Columns of the plan's output, under its own names.
     pub fn schema(&self) -> SchemaRef {
-        self.physical.schema()
+        self.physical.plan().schema()
     }
 
     /// The plans as text.
     pub fn explain(&self, extended: bool) -> String {
-        let physical = displayable(self.physical.as_ref())
+        let physical = displayable(self.physical.plan().as_ref())
             .indent(extended)
             .to_string();
         if extended {

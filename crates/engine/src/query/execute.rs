@@ -138,6 +138,10 @@ impl OpenRun {
             }
         };
         self.check_state(&batch, &observations)?;
+        if let Some(changed) = &self.changed {
+            // The stores have not noticed; what they now hold of this batch is written again when it is run again.
+            return Err(changed.refusal());
+        }
         watch
             .time_async("addBatch", self.commit_sink(&sink_batch, messages))
             .await?;

@@ -83,7 +83,8 @@ impl StreamingQueryManager {
     /// # Errors
     /// An unsupported plan, a name or checkpoint in use, a checkpoint that cannot be opened.
     pub async fn start(&self, spec: QuerySpec) -> Result<StreamingQuery, EngineError> {
-        plan::check(&spec.plan, spec.output_mode).map_err(EngineError::Plan)??;
+        plan::check(&spec.plan, spec.output_mode, spec.settings.checks)
+            .map_err(EngineError::Plan)??;
         if let Some(name) = &spec.name
             && self.active().iter().any(|query| query.name() == Some(name))
         {

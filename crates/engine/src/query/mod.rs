@@ -18,8 +18,10 @@ mod execute;
 mod handle;
 mod listener;
 mod manager;
+mod operators;
 mod output;
 mod progress;
+mod rehearsal;
 mod run;
 mod settings;
 mod shared;
@@ -32,6 +34,7 @@ pub use manager::{ActiveQueries, AnyTermination, StreamingQueryManager};
 pub use progress::{
     EventTimeProgress, SinkProgress, SourceProgress, StateOperatorProgress, StreamingQueryProgress,
 };
+pub use rehearsal::{RestartReport, rehearse};
 pub use settings::QuerySettings;
 pub use shared::{QueryFailure, StreamingQueryStatus};
 pub use spec::{CheckpointLocation, QuerySpec};

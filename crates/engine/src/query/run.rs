@@ -10,19 +10,23 @@
 //! to the checkpoint. Whatever it leaves undone, the next run finds in the logs.
 use std::{sync::Arc, time::Duration};
 
-use millstream_checkpoint::{CheckpointDir, NextBatch, storage};
+use millstream_checkpoint::{
+    CheckpointDir, NextBatch,
+    storage::{self, Hold},
+};
 use millstream_state::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock, StateRegistry};
 
 use super::{
     QueryFailure, QuerySettings, QuerySpec, StreamingQueryEvent, StreamingQueryManager, Trigger,
     construct::{Batch, Limits, Position},
     execute::Stopwatch,
+    operators::{Comparison, compare},
     progress::StreamingQueryProgress,
     shared::{Lifecycle, Shared},
 };
 use crate::{
     EngineError,
-    plan::StreamingPlan,
+    plan::{StreamingPlan, check_at_run},
     source::{Source, SourceContext},
     time::WatermarkTracker,
 };
@@ -47,10 +51,14 @@ pub(super) struct OpenRun {
     pub state: Arc<StateRegistry>,
     pub watermark: WatermarkTracker,
     pub position: Position,
+    /// What an operator computes otherwise than its state, if the stores are to notice; see `operators.rs`.
+    pub changed: Option<Comparison>,
     /// Start of the last trigger that ran a batch, for input rates.
     pub last_trigger_ms: Option<i64>,
     last_idle_event_ms: Option<i64>,
     maintenance: Option<tokio::task::JoinHandle<()>>,
+    /// Keeps tools from changing the checkpoint meanwhile.
+    _hold: Hold,
 }
 
 impl Run {
@@ -119,6 +127,7 @@ impl Run {
             manager,
         } = self;
         shared.set_message("Initializing sources");
+        let hold = dir.storage().hold(false)?;
         let next = dir.recover().await?;
         let pinned = match &next {
             NextBatch::First => None,
@@ -129,6 +138,7 @@ impl Run {
             None => spec.settings.clone(),
             Some(record) => spec.settings.clone().pinned_by(&record.metadata)?,
         };
+        check_at_run(&spec.plan, spec.output_mode).map_err(EngineError::Plan)??;
         let plan = StreamingPlan::build(
             spec.plan.clone(),
             &spec.session,
@@ -141,6 +151,7 @@ impl Run {
         if let Some(record) = pinned {
             record.check_sources(plan.sources.len())?;
         }
+        let changed = check_operators(&dir, &next, &plan, &settings).await?;
         let sources = create_sources(&plan, &dir, &spec, settings.parallelism).await?;
         let state = Arc::new(open_state(&dir, &settings, &spec));
         let position = Position::recovered(next, &sources).await?;
@@ -160,11 +171,36 @@ impl Run {
             state,
             watermark,
             position,
+            changed,
             last_trigger_ms: None,
             last_idle_event_ms: None,
             maintenance: None,
+            _hold: hold,
         })
     }
+}
+
+/// Refuses operators that do not fit the state, and writes down those that nothing is known of.
+async fn check_operators(
+    dir: &CheckpointDir,
+    next: &NextBatch,
+    plan: &StreamingPlan,
+    settings: &QuerySettings,
+) -> Result<Option<Comparison>, EngineError> {
+    let comparison = compare(dir, next, plan).await?;
+    let allowed = settings.allow_changed_operators;
+    let changes = comparison.changes();
+    if !changes.is_empty() && allowed {
+        tracing::warn!(
+            ?changes,
+            "going on with the state of other operations, as the conf allows"
+        );
+    }
+    if comparison.unnoticed() && !allowed {
+        return Err(comparison.refusal());
+    }
+    comparison.record(dir, allowed).await?;
+    Ok((!changes.is_empty() && !allowed).then_some(comparison))
 }
 
 async fn create_sources(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use millstream_checkpoint::OffsetSeqMetadata;
 
-use crate::{EngineError, time::WatermarkPolicy};
+use crate::{EngineError, plan::Checks, time::WatermarkPolicy};
 
 /// The conf key of the number of state partitions, as it stands in the offset log.
 pub const STATE_PARTITIONS: &str = "spark.sql.shuffle.partitions";
@@ -34,6 +34,11 @@ pub struct QuerySettings {
     pub idle_event_interval_ms: i64,
     /// Deltas between two snapshots of a state store.
     pub min_deltas_for_snapshot: u64,
+    /// Whether a stateful operator may go on with the state of another computation
+    /// (`spark.millstream.checkpoint.allowChangedOperators`).
+    pub allow_changed_operators: bool,
+    /// What is checked before the query starts.
+    pub checks: Checks,
     /// What else is recorded with every batch.
     pub conf: BTreeMap<String, String>,
 }
@@ -50,6 +55,8 @@ impl Default for QuerySettings {
             recent_progress: 100,
             idle_event_interval_ms: 10_000,
             min_deltas_for_snapshot: 10,
+            allow_changed_operators: false,
+            checks: Checks::default(),
             conf: BTreeMap::new(),
         }
     }

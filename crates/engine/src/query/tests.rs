@@ -486,3 +486,49 @@ async fn the_time_of_a_batch_is_one_value_and_is_kept_when_the_batch_is_run_agai
     assert_eq!(bench.batch(0), first);
     query.stop().await;
 }
+
+/// Runs a plan over one row more and tells how that ended.
+async fn rerun(bench: &Bench, plan: LogicalPlan) -> Option<String> {
+    let query = bench.start(plan).await.unwrap();
+    bench.stream.add(rows(&[(9, "a", 100)]));
+    let _ = query.process_all_available().await;
+    query.stop().await;
+    query.exception().map(|failure| failure.error.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_goes_on_under_other_names_and_filters_but_not_under_other_operations() {
+    let bench = Bench::new(OutputMode::Update, 2);
+    let grouped = |key: &str, of: datafusion::logical_expr::Expr| {
+        let plan = bench.scan().filter(col("n").gt(lit(0_i64))).unwrap();
+        let renamed = plan.project([col("word").alias("w"), col("n").alias("m")]);
+        renamed
+            .unwrap()
+            .aggregate([col(key)], [of])
+            .unwrap()
+            .build()
+            .unwrap()
+    };
+    let counted = bench.scan().aggregate([col("word")], [count(col("n"))]);
+    let counted = counted.unwrap().build().unwrap();
+    assert_eq!(rerun(&bench, counted.clone()).await, None);
+    // The same count of the same column by the same key.
+    assert_eq!(rerun(&bench, grouped("w", count(col("m")))).await, None);
+    let changed = rerun(&bench, grouped("w", sum(col("m")))).await.unwrap();
+    assert!(
+        changed.contains("aggregate count(n) became sum(n)"),
+        "{changed}"
+    );
+    let changed = rerun(&bench, grouped("m", count(col("m")))).await.unwrap();
+    assert!(changed.contains("key"), "{changed}");
+    let rows_only = bench.scan().build().unwrap();
+    let gone = rerun(&bench, rows_only).await.unwrap();
+    assert!(gone.contains("in the query: []"), "{gone}");
+    assert_eq!(rerun(&bench, counted.clone()).await, None);
+    std::fs::remove_dir_all(bench.folder.path().join("state")).unwrap();
+    let lost = rerun(&bench, counted).await.unwrap();
+    assert!(
+        lost.contains("state directory is empty or missing"),
+        "{lost}"
+    );
+}

@@ -4,11 +4,15 @@
 //! projections and aliases, and a stateful operator finds its event-time key by looking at the fields of its keys. A
 //! time window of a tagged column is tagged too, and stands for its end.
 use arrow::datatypes::{DataType, Field, TimeUnit};
+use datafusion::common::{Column, DFSchema};
 
 /// Metadata key of the delay threshold, in milliseconds; the name is Spark's and stands in its schemas.
 pub const DELAY_KEY: &str = "spark.watermarkDelayMs";
 /// Metadata key that marks a column as a time window.
 pub const TIME_WINDOW_KEY: &str = "spark.timeWindow";
+
+/// Metadata key that marks a column as a session window.
+pub const SESSION_WINDOW_KEY: &str = "spark.sessionWindow";
 
 /// The delay threshold in milliseconds, if the field carries event time.
 pub fn delay_ms(field: &Field) -> Option<i64> {
@@ -16,6 +20,13 @@ pub fn delay_ms(field: &Field) -> Option<i64> {
         .metadata()
         .get(DELAY_KEY)
         .and_then(|delay| delay.parse().ok())
+}
+
+/// Whether the column is there and carries event time.
+pub fn is_event_time(schema: &DFSchema, column: &Column) -> bool {
+    schema
+        .maybe_index_of_column(column)
+        .is_some_and(|index| delay_ms(schema.field(index)).is_some())
 }
 
 /// Whether the field is a time window: a struct of two timestamps, `start` and `end`.
@@ -32,6 +43,11 @@ pub fn is_window(field: &Field) -> bool {
         },
         _ => false,
     }
+}
+
+/// Whether the field is a session window.
+pub fn is_session(field: &Field) -> bool {
+    field.metadata().contains_key(SESSION_WINDOW_KEY)
 }
 
 /// Whether the field is a timestamp in microseconds, the unit of event time.

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::CliError;
+use super::{CliError, checkpoint::CheckpointCommand};
 
 /// Structured Streaming without the JVM.
 #[derive(Debug, Parser)]
@@ -24,6 +24,9 @@ pub enum Command {
     Server(ServerArguments),
     /// Run a PySpark program on an engine of its own, like spark-submit
     Submit(SubmitArguments),
+    /// Look into a checkpoint, or go back to a batch of it
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
 }
 
 /// Arguments that say how the engine runs.
@@ -163,7 +166,7 @@ mod tests {
         let words = ["millstream", "submit"].iter().chain(words);
         match Cli::try_parse_from(words).unwrap().command {
             Command::Submit(arguments) => arguments,
-            Command::Server(_) => panic!("not submit"),
+            _ => panic!("not submit"),
         }
     }
 

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use millstream_checkpoint::Faults;
 use millstream_connectors::console::ConsoleOutput;
 use millstream_engine::time::SystemClock;
-use millstream_spark::{session::Environment, streaming::StreamingEnvironment};
+use millstream_spark::{
+    session::Environment,
+    streaming::{Rehearsal, StreamingEnvironment},
+};
 use tokio::runtime::{Handle, Runtime};
 
 use super::{CliError, args::EngineArguments, defaults, master, runtimes::Runtimes};
@@ -27,6 +30,19 @@ pub struct Engine {
 impl Engine {
     /// Starts the engine. `extra` is configuration from arguments of the command; it wins over files and `--conf`.
     pub fn start(arguments: &EngineArguments, extra: &[(&str, String)]) -> Result<Self, CliError> {
+        Self::with(arguments, extra, None)
+    }
+
+    /// An engine that runs no query, but compares them with a checkpoint.
+    pub fn rehearsing(arguments: &EngineArguments, rehearsal: Rehearsal) -> Result<Self, CliError> {
+        Self::with(arguments, &[], Some(rehearsal))
+    }
+
+    fn with(
+        arguments: &EngineArguments,
+        extra: &[(&str, String)],
+        rehearsal: Option<Rehearsal>,
+    ) -> Result<Self, CliError> {
         let mut conf = defaults::load(arguments, |name| std::env::var(name).ok())?;
         for (key, value) in extra {
             conf.insert(key.to_string(), value.clone());
@@ -44,6 +60,7 @@ impl Engine {
             faults,
             console: ConsoleOutput::default(),
             temporary: std::env::temp_dir(),
+            rehearsal,
         };
         let plans = runtimes.plans.handle().clone();
         let environment = Environment::new(Arc::clone(&conf), plans, streaming);

@@ -1,5 +1,6 @@
 //! The command line: the only place that reads argv and the environment.
 mod args;
+mod checkpoint;
 mod child;
 mod defaults;
 mod engine;
@@ -67,6 +68,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Server(arguments) => server::run(arguments),
         Command::Submit(arguments) => submit::run(arguments),
+        Command::Checkpoint(command) => checkpoint::run(command),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -48,7 +48,10 @@ pub fn run(arguments: SubmitArguments) -> Result<u8, CliError> {
     ran
 }
 
-async fn serve_program(engine: &Engine, arguments: &SubmitArguments) -> Result<u8, CliError> {
+pub(super) async fn serve_program(
+    engine: &Engine,
+    arguments: &SubmitArguments,
+) -> Result<u8, CliError> {
     let mut signals = EndSignals::catch()?;
     let options = ServerOptions {
         host: "127.0.0.1".to_string(),

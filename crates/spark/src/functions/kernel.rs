@@ -16,7 +16,8 @@ use arrow::{
 use datafusion::{
     common::{DataFusionError, ScalarValue},
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+        ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
+        Volatility,
     },
 };
 
@@ -285,6 +286,19 @@ impl Hash for KernelUdf {
 impl ScalarUDFImpl for KernelUdf {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    /// With what the kernel has built in, if anything: two windows of different lengths are two functions.
+    fn schema_name(&self, args: &[Expr]) -> datafusion::common::Result<String> {
+        let args: Vec<String> = args
+            .iter()
+            .map(|arg| arg.schema_name().to_string())
+            .collect();
+        let built_in = match self.fingerprint.as_str() {
+            "" => String::new(),
+            fingerprint => format!("[{fingerprint}]"),
+        };
+        Ok(format!("{}{built_in}({})", self.name, args.join(",")))
     }
 
     fn signature(&self) -> &Signature {

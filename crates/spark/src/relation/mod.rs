@@ -4,6 +4,7 @@
 //! go through `project.rs`, which is where generators, window functions, time windows and global aggregates are taken
 //! apart into plan nodes of their own.
 mod aggregate;
+mod analytic;
 mod columns;
 mod deduplicate;
 mod filter;

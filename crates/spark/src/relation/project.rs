@@ -12,9 +12,10 @@ use datafusion::{
     },
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, expr::Alias},
 };
+use millstream_engine::plan::{OperationNode, is_streaming};
 use spark_connect_proto::{Expression, Project};
 
-use super::AggregateParts;
+use super::{AggregateParts, analytic};
 use crate::{
     error::Result,
     expression::{Expressions, SelectItem},
@@ -168,7 +169,11 @@ pub(crate) fn compute_windows(
         .map(|(i, f)| f.clone().alias(format!("over#{i}")))
         .collect();
     // One node per partitioning and order: DataFusion sorts once for each.
-    let mut plan = LogicalPlanBuilder::from(plan);
+    let streaming = is_streaming(&plan)?;
+    let mut plan = match streaming {
+        true => OperationNode::operand(plan),
+        false => plan,
+    };
     let mut groups: Vec<(
         Vec<Expr>,
         Vec<datafusion::logical_expr::expr::Sort>,
@@ -188,7 +193,12 @@ pub(crate) fn compute_windows(
         }
     }
     for (_, _, group) in groups {
-        plan = plan.window(group)?;
+        let calls: Vec<Expr> = group.iter().map(|call| call.clone().unalias()).collect();
+        plan = LogicalPlanBuilder::from(plan).window(group)?.build()?;
+        if streaming {
+            let calls: Vec<&Expr> = calls.iter().collect();
+            plan = OperationNode::operand(analytic::marked(plan, &calls, &columns));
+        }
     }
     let columns = columns
         .into_iter()
@@ -208,5 +218,5 @@ pub(crate) fn compute_windows(
             Ok((name, value, aliased))
         })
         .collect::<Result<Vec<_>>>()?;
-    Ok((plan.build()?, columns))
+    Ok((plan, columns))
 }

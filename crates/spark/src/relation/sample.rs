@@ -3,6 +3,7 @@ use datafusion::{
     common::ScalarValue,
     logical_expr::{Expr, Volatility, lit},
 };
+use millstream_engine::plan::{Operation, OperationNode};
 use spark_connect_proto::Sample;
 
 use super::input;
@@ -17,7 +18,10 @@ use crate::{
 impl Planner<'_> {
     /// Every row is drawn on its own; the same seed over the same plan draws the same rows.
     pub(super) fn sample(&self, node: &Sample) -> Result<Resolved> {
-        let rows = self.relation(input(&node.input, "Sample")?)?;
+        let mut rows = self.relation(input(&node.input, "Sample")?)?;
+        if rows.is_streaming {
+            rows.plan = OperationNode::operand(rows.plan);
+        }
         let (low, high) = (node.lower_bound, node.upper_bound);
         if !(low <= high) {
             return Err(SparkError::plain(
@@ -57,6 +61,10 @@ impl Planner<'_> {
         let plan = datafusion::logical_expr::LogicalPlanBuilder::from(plan)
             .filter(condition)?
             .build()?;
+        let plan = match rows.is_streaming {
+            true => OperationNode::operation(Operation::Sample, plan),
+            false => plan,
+        };
         Ok(rows.with_plan(plan))
     }
 }

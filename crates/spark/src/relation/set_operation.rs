@@ -11,6 +11,7 @@ use datafusion::{
         expr::{WindowFunction, WindowFunctionParams},
     },
 };
+use millstream_engine::plan::{Operation, OperationNode};
 use spark_connect_proto::{SetOperation, set_operation::SetOpType};
 
 use crate::{
@@ -205,6 +206,18 @@ impl Planner<'_> {
             super::project::projection_of(l, left.plan.clone())?,
             super::project::projection_of(r, right.plan.clone())?,
         );
+        // What may run as a stream is decided by what the user wrote, not by the joins it becomes.
+        let marked = (left.is_streaming || right.is_streaming)
+            .then_some(match kind {
+                SetOpType::Intersect => Some(Operation::Intersect),
+                SetOpType::Except => Some(Operation::Except),
+                _ => None,
+            })
+            .flatten();
+        let (l, r) = match marked {
+            Some(_) => (OperationNode::operand(l), OperationNode::operand(r)),
+            None => (l, r),
+        };
         let plan = match (kind, distinct) {
             (SetOpType::Union, _) => {
                 let union = LogicalPlan::Union(Union::try_new_with_loose_types(vec![
@@ -223,6 +236,10 @@ impl Planner<'_> {
             (SetOpType::Intersect, true) => LogicalPlanBuilder::intersect(l, r, false)?,
             (SetOpType::Except, true) => rows_without(l, r)?,
             (_, _) => self.counted(l, r, kind, &output)?,
+        };
+        let plan = match marked {
+            Some(operation) => OperationNode::operation(operation, plan),
+            None => plan,
         };
         // A union hides the nodes below it from references through DataFrames.
         let lineage = Arc::new(Lineage {

@@ -1,4 +1,5 @@
 //! What the engine says, in Spark's words: errors of `start()`, and how a query ended.
+use millstream_checkpoint::CheckpointError;
 use millstream_connectors::ConnectorError;
 use millstream_engine::{EngineError, plan::UnsupportedOperation, query::QueryFailure};
 
@@ -45,6 +46,35 @@ impl From<UnsupportedOperation> for SparkError {
                     "spark.sql.streaming.statefulOperator.allowMultiple",
                 )],
             ),
+            UnsupportedOperation::StreamJoinWithoutEquality => Self::worded(
+                Exception::Analysis,
+                "_LEGACY_ERROR_TEMP_1181",
+                None,
+                &[],
+                error.to_string(),
+            ),
+            UnsupportedOperation::GlobalSession => Self::analysis("_LEGACY_ERROR_TEMP_3068", &[]),
+            UnsupportedOperation::MultipleEventTimeColumns { columns } => {
+                // Ids are shown without the generation of the name.
+                let shown = |column: &String| match column.split_once('#') {
+                    Some((name, id)) => {
+                        format!("{name}#{}", id.split_once('.').map_or(id, |(_, id)| id))
+                    }
+                    None => column.clone(),
+                };
+                let columns: Vec<String> = columns.iter().map(shown).collect();
+                Self::analysis(
+                    "MULTIPLE_EVENT_TIME_COLUMNS",
+                    &[("eventTimeCols", &format!("({})", columns.join(",")))],
+                )
+            }
+            UnsupportedOperation::NeverDone => Self::analysis(
+                "UNSUPPORTED_STREAMING_OPERATOR_WITHOUT_WATERMARK",
+                &[
+                    ("outputMode", "Append"),
+                    ("statefulOperator", "aggregations"),
+                ],
+            ),
             UnsupportedOperation::NotBuilt { .. } => Self::unsupported(&error),
             _ => Self::streaming_unsupported(&error),
         }
@@ -74,6 +104,18 @@ pub fn cause_of(error: &EngineError) -> SparkError {
         EngineError::Checkpoint(checkpoint) => return of_checkpoint(checkpoint),
         EngineError::State(state) => return of_state(state),
         EngineError::Unsupported(operation) => return operation.clone().into(),
+        EngineError::MissingState { planned } => {
+            return SparkError::runtime(
+                "STREAMING_STATEFUL_OPERATOR_MISSING_STATE_DIRECTORY",
+                &[("OpsInCurBatchSeq", planned)],
+            );
+        }
+        EngineError::OtherOperators { stored, planned } => {
+            return SparkError::runtime(
+                "STREAMING_STATEFUL_OPERATOR_NOT_MATCH_IN_STATE_METADATA",
+                &[("OpsInMetadataSeq", stored), ("OpsInCurBatchSeq", planned)],
+            );
+        }
         _ => {}
     }
     let mut current: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -161,11 +203,16 @@ fn of_checkpoint(error: &millstream_checkpoint::CheckpointError) -> SparkError {
         Some("STREAMING_CHECKPOINT_MISSING_METADATA_FILE") => Exception::Runtime,
         _ => Exception::Spark,
     };
+    let message = match error {
+        // Spark asserts it.
+        CheckpointError::SourceCountMismatch { .. } => format!("assertion failed: {error}"),
+        _ => error.to_string(),
+    };
     of_parts(
         exception,
         error.error_class(),
         &error.message_parameters(),
-        error.to_string(),
+        message,
     )
 }
 

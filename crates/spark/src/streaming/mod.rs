@@ -5,9 +5,11 @@
 //! [`query_error`](failure::query_error).
 pub mod failure;
 mod pinned;
+mod rehearsal;
 mod start;
 mod trigger;
 
 pub use failure::query_error;
+pub use rehearsal::{Rehearsal, Rehearsed};
 pub use start::{StreamingEnvironment, StreamingInput, start};
 pub use trigger::parse_interval_ms;

@@ -5,7 +5,7 @@
 //! mean nothing here.
 use std::collections::BTreeMap;
 
-use millstream_engine::query::QuerySettings;
+use millstream_engine::{plan::Checks, query::QuerySettings};
 
 use crate::{
     conf::RuntimeConf,
@@ -58,6 +58,9 @@ const RECORDED: [(&str, &str); 15] = [
     ),
 ];
 
+/// Lets a restarted query go on with state that other operations have made.
+const ALLOW_CHANGED_OPERATORS: &str = "spark.millstream.checkpoint.allowChangedOperators";
+
 /// Settings of a query that starts under `conf` on an engine with `parallelism` threads.
 pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySettings> {
     let defaults = QuerySettings::default();
@@ -93,6 +96,10 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
         .iter()
         .map(|(key, value)| ((*key).to_string(), (*value).to_string()))
         .collect();
+    let on = |key: &str| {
+        conf.get_option(key)
+            .is_none_or(|value| value.trim().eq_ignore_ascii_case("true"))
+    };
     let delay = |key: &str, default: i64| {
         conf.get_option(key)
             .and_then(|text| crate::conf::parse_duration_ms(&text))
@@ -104,9 +111,7 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
         watermark_policy: policy
             .parse()
             .map_err(|error| SparkError::plain(Exception::IllegalArgument, format!("{error}")))?,
-        no_data_batches: conf
-            .get_option("spark.sql.streaming.noDataMicroBatches.enabled")
-            .is_none_or(|value| value.trim().eq_ignore_ascii_case("true")),
+        no_data_batches: on("spark.sql.streaming.noDataMicroBatches.enabled"),
         min_batches_to_retain: number(
             "spark.sql.streaming.minBatchesToRetain",
             defaults.min_batches_to_retain,
@@ -128,6 +133,13 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
             "spark.sql.streaming.stateStore.minDeltasForSnapshot",
             defaults.min_deltas_for_snapshot,
         ),
+        allow_changed_operators: conf
+            .get_option(ALLOW_CHANGED_OPERATORS)
+            .is_some_and(|value| value.trim().eq_ignore_ascii_case("true")),
+        checks: Checks {
+            operations: on("spark.sql.streaming.unsupportedOperationCheck"),
+            correctness: on("spark.sql.streaming.statefulOperator.checkCorrectness.enabled"),
+        },
         conf: recorded,
     })
 }

@@ -22,7 +22,7 @@ use spark_connect_proto::{
 };
 use uuid::Uuid;
 
-use super::{pinned::settings, trigger::trigger};
+use super::{Rehearsal, pinned::settings, trigger::trigger};
 use crate::{
     conf::RuntimeConf,
     error::{Result, SparkError},
@@ -41,6 +41,8 @@ pub struct StreamingEnvironment {
     pub console: ConsoleOutput,
     /// Folder for checkpoints that nobody asked to keep.
     pub temporary: PathBuf,
+    /// Instead of starting queries, what would happen to a checkpoint is found out.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// The query that is to be written, resolved.
@@ -96,7 +98,8 @@ pub async fn start(
     .await?;
     let checkpoint =
         checkpoint_location(&format, &options, name.as_deref(), &input.conf, environment)?;
-    check(&input.plan, output_mode)??;
+    let settings = settings(&input.conf, environment.parallelism)?;
+    check(&input.plan, output_mode, settings.checks)??;
     refuse_forgotten_output(&format, output_mode, &checkpoint).await?;
     let spec = QuerySpec {
         name,
@@ -107,7 +110,7 @@ pub async fn start(
         output_mode,
         trigger,
         checkpoint,
-        settings: settings(&input.conf, environment.parallelism)?,
+        settings,
         clock: Arc::clone(&environment.clock),
         faults: environment.faults.clone(),
         stop_active_run: input
@@ -115,6 +118,9 @@ pub async fn start(
             .get_option("spark.sql.streaming.stopActiveRunOnRestart")
             .is_none_or(|value| value.trim().eq_ignore_ascii_case("true")),
     };
+    if let Some(rehearsal) = &environment.rehearsal {
+        return rehearsal.instead_of_start(spec).await;
+    }
     Ok(manager.start(spec).await?)
 }
 

@@ -4,6 +4,7 @@ mod buckets;
 pub(crate) mod changes;
 mod compaction;
 mod index;
+mod inspect;
 mod keys;
 mod load;
 mod prefix;

@@ -247,7 +247,7 @@ impl ColumnarLogProvider {
         }
     }
 
-    fn files(&self, id: &StateStoreId) -> StoreFiles {
+    pub(super) fn files(&self, id: &StateStoreId) -> StoreFiles {
         let (storage, options) = (Arc::clone(&self.storage), Arc::clone(&self.options));
         StoreFiles {
             storage,

@@ -10,6 +10,22 @@ import json
 
 from harness import answer
 
+MODES = ("append", "update", "complete")
+
+
+def outcomes(env, df, modes=MODES):
+    """What becomes of `df` in each output mode: "ok" when a first batch ran, else the error."""
+    return {mode: env.attempt(lambda: _first_batch(df, mode)) for mode in modes}
+
+
+def _first_batch(df, mode):
+    query = df.writeStream.format("noop").outputMode(mode).start()
+    try:
+        query.processAllAvailable()
+        return "ok"
+    finally:
+        query.stop()
+
 
 def batches(query, seen: set):
     """Summaries of the batches that ran since the last call; `seen` remembers their ids."""

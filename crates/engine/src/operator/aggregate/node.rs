@@ -103,6 +103,14 @@ impl StatefulAggregateNode {
         LogicalPlanBuilder::from(node).project(output)?.build()
     }
 
+    /// What its state is made of.
+    pub fn parts(&self) -> Vec<(&'static str, Expr)> {
+        let keys = self.keys.iter().map(|key| ("grouping key", key.clone()));
+        let aggregates = self.aggregates.iter();
+        keys.chain(aggregates.map(|call| ("aggregate", call.clone())))
+            .collect()
+    }
+
     /// Id of the operator, stable across restarts.
     pub fn operator_id(&self) -> u32 {
         self.operator_id

@@ -215,6 +215,13 @@ impl StatefulDeduplicateNode {
         self.operator_id
     }
 
+    /// What its state is made of.
+    pub fn parts(&self) -> Vec<(&'static str, Expr)> {
+        let columns = self.input.schema().columns().into_iter();
+        let keys = columns.take(self.keys);
+        keys.map(|key| ("key", Expr::Column(key))).collect()
+    }
+
     /// Columns that carry event time, with the delay threshold in milliseconds; key columns come first.
     fn event_times(&self) -> impl Iterator<Item = (usize, i64)> {
         let fields = self.input.schema().fields().iter().enumerate();

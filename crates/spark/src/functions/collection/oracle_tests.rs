@@ -24,6 +24,7 @@ fn session(directory: &std::path::Path, ansi: bool) -> Session {
         faults: Default::default(),
         console: millstream_connectors::console::ConsoleOutput::new(std::io::sink()),
         temporary: directory.to_path_buf(),
+        rehearsal: None,
     };
     let conf: BTreeMap<String, String> = [
         ("spark.sql.session.timeZone", "UTC".to_string()),

@@ -1,0 +1,122 @@
+//! What a stateful operator computes, in words that outlive the program.
+//!
+//! A restarted query may name its columns otherwise, filter before it groups, or show other columns: its state is still
+//! right. It may not count what it used to add up. So an operator is described by its own expressions with every column
+//! replaced by what it stands for below, through projections and down to the columns of the sources, without aliases
+//! and without the numbers of internal names. Two programs with equal descriptions may share state; see
+//! `docs/formats/checkpoint.md`.
+use datafusion::{
+    arrow::datatypes::DataType,
+    common::{
+        Column, Result,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::{Expr, ExprSchemable, LogicalPlan},
+};
+use millstream_checkpoint::OperatorFact;
+
+use crate::operator;
+
+/// The description of every stateful operator of a rewritten plan, by id.
+pub(super) fn describe(plan: &LogicalPlan) -> Result<Vec<(u32, Vec<OperatorFact>)>> {
+    let mut found = vec![];
+    plan.apply(|plan| {
+        if let LogicalPlan::Extension(extension) = plan
+            && let Some(id) = operator::id_of(extension.node.as_ref())
+        {
+            let inputs = extension.node.inputs();
+            let mut facts = vec![];
+            for (what, expr) in operator::parts_of(extension.node.as_ref()) {
+                facts.push(fact(what, &expr, &inputs)?);
+            }
+            found.push((id, facts));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    found.sort_by_key(|(id, _)| *id);
+    Ok(found)
+}
+
+fn fact(what: &str, expr: &Expr, inputs: &[&LogicalPlan]) -> Result<OperatorFact> {
+    let data_type = inputs
+        .iter()
+        .find_map(|input| expr.get_type(input.schema().as_ref()).ok())
+        .unwrap_or(DataType::Null);
+    Ok(OperatorFact {
+        what: what.to_string(),
+        is: text(&resolved(expr, inputs)?)?,
+        data_type: data_type.to_string(),
+    })
+}
+
+/// The expression over the columns of the leaves.
+fn resolved(expr: &Expr, inputs: &[&LogicalPlan]) -> Result<Expr> {
+    let resolved = expr.clone().transform_up(|expr| match expr {
+        Expr::Column(column) => Ok(Transformed::yes(origin(&column, inputs)?)),
+        Expr::Alias(alias) => Ok(Transformed::yes(*alias.expr)),
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(resolved.data)
+}
+
+/// What a column of one of these plans stands for.
+fn origin(column: &Column, plans: &[&LogicalPlan]) -> Result<Expr> {
+    let plan = plans
+        .iter()
+        .find(|plan| plan.schema().maybe_index_of_column(column).is_some());
+    let Some(plan) = plan else {
+        return Ok(Expr::Column(column.clone()));
+    };
+    let index = plan.schema().maybe_index_of_column(column);
+    let inputs = plan.inputs();
+    let defined = match (plan, index) {
+        (LogicalPlan::Projection(projection), Some(index)) => projection.expr.get(index),
+        (LogicalPlan::Aggregate(aggregate), Some(index)) => {
+            let width = aggregate.schema.fields().len() - aggregate.aggr_expr.len();
+            match index.checked_sub(width) {
+                Some(call) => aggregate.aggr_expr.get(call),
+                None => aggregate.group_expr.get(index),
+            }
+        }
+        _ => None,
+    };
+    match defined {
+        Some(expr) => resolved(expr, &inputs),
+        None => match inputs
+            .iter()
+            .any(|input| input.schema().maybe_index_of_column(column).is_some())
+        {
+            true => origin(column, &inputs),
+            // A source's column, or one that a node makes: its name without the number.
+            false => Ok(Expr::Column(Column::new_unqualified(plain(&column.name)))),
+        },
+    }
+}
+
+fn plain(name: &str) -> &str {
+    match name.rsplit_once('#') {
+        Some((plain, number)) if number.chars().all(|c| c.is_ascii_digit() || c == '.') => plain,
+        _ => name,
+    }
+}
+
+/// As DataFusion prints it, and the names of functions that have something built in: the length of a window, say, is no
+/// argument of its function but part of its name.
+fn text(expr: &Expr) -> Result<String> {
+    let mut built_in = vec![];
+    expr.apply(|expr| {
+        if let Expr::ScalarFunction(call) = expr {
+            // A function that insists on arguments has nothing built in.
+            let full = call.func.schema_name(&[]).unwrap_or_default();
+            let plain = full.is_empty() || full == format!("{}()", call.func.name());
+            if !plain && !built_in.contains(&full) {
+                built_in.push(full);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(match built_in.is_empty() {
+        true => expr.to_string(),
+        false => format!("{expr} with {}", built_in.join(", ")),
+    })
+}

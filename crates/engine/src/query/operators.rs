@@ -1,0 +1,252 @@
+//! Whether the operators of a restarted query may go on with the state of its checkpoint.
+//!
+//! | the checkpoint | the plan | answer |
+//! |---|---|---|
+//! | has no state folder for any operator | has operators | refused: the state is missing |
+//! | knows operators by id and name | has others | refused, as Spark does |
+//! | describes an operator | computes something else of the same types | refused, which Spark does not do |
+//! | describes an operator | computes something else of other types | left to the stores, which refuse other columns; if they do not, the batch fails before its output is committed |
+//! | knows nothing of an operator | has it | accepted, and described from now on |
+//!
+//! The comparison is with `state/<id>/_metadata/`; a query's first batch writes it.
+use millstream_checkpoint::{
+    CheckpointDir, NextBatch, OperatorDescription, OperatorFact, OperatorInfo, OperatorMetadata,
+    StateStoreInfo,
+};
+
+use crate::{EngineError, plan::StreamingPlan};
+
+/// Compares a plan with what a checkpoint says of its operators.
+///
+/// # Errors
+/// When they do not go together, or the checkpoint cannot be read.
+pub(super) async fn compare(
+    dir: &CheckpointDir,
+    next: &NextBatch,
+    plan: &StreamingPlan,
+) -> Result<Comparison, EngineError> {
+    let planned = described(plan);
+    let mut comparison = Comparison::default();
+    if next.batch_id() == 0 {
+        comparison.unknown = planned;
+        return Ok(comparison);
+    }
+    let log = dir.operators();
+    let folders = log.ids().await?;
+    let mut stored = vec![];
+    for id in &folders {
+        if let Some(metadata) = log.metadata(*id).await? {
+            stored.push(metadata.operator_info);
+        }
+    }
+    let names = |operators: &[OperatorInfo]| -> Vec<String> {
+        let mut names: Vec<String> = operators
+            .iter()
+            .map(|operator| {
+                let (id, name) = (operator.operator_id, &operator.operator_name);
+                format!("(OperatorId: {id} -> OperatorName: {name})")
+            })
+            .collect();
+        names.sort();
+        names
+    };
+    let in_plan: Vec<OperatorInfo> = planned
+        .iter()
+        .map(|(metadata, _)| metadata.operator_info.clone())
+        .collect();
+    if folders.is_empty() && !in_plan.is_empty() {
+        return Err(EngineError::MissingState {
+            planned: names(&in_plan).join(", "),
+        });
+    }
+    // Before there were metadata files, the folders alone told which operators there are.
+    let known = !stored.is_empty();
+    let other_operators = match known {
+        true => names(&stored) != names(&in_plan),
+        false => in_plan
+            .iter()
+            .any(|operator| !folders.contains(&operator.operator_id)),
+    };
+    if other_operators {
+        return Err(EngineError::OtherOperators {
+            stored: names(&stored).join(", "),
+            planned: names(&in_plan).join(", "),
+        });
+    }
+    for (metadata, description) in planned {
+        let id = metadata.operator_info.operator_id;
+        match log.description(id).await? {
+            None => comparison.unknown.push((metadata, description)),
+            Some(stored) => {
+                let changes = changes(&stored, &description);
+                if !changes.is_empty() {
+                    comparison.changed.push(ChangedOperator {
+                        same_types: types(&stored) == types(&description),
+                        changes,
+                        metadata,
+                        description,
+                    });
+                }
+            }
+        }
+    }
+    Ok(comparison)
+}
+
+/// What a comparison came to.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    /// Operators of which the checkpoint says nothing yet.
+    unknown: Vec<(OperatorMetadata, OperatorDescription)>,
+    /// Operators that compute something else.
+    changed: Vec<ChangedOperator>,
+}
+
+/// An operator that does not compute what its state holds.
+#[derive(Debug)]
+struct ChangedOperator {
+    metadata: OperatorMetadata,
+    description: OperatorDescription,
+    changes: Vec<String>,
+    /// Whether its columns have the types of before, so that no store would notice.
+    same_types: bool,
+}
+
+impl Comparison {
+    /// What changed, operator by operator.
+    pub fn changes(&self) -> Vec<String> {
+        self.changed
+            .iter()
+            .map(|operator| {
+                let OperatorInfo {
+                    operator_id,
+                    operator_name,
+                } = &operator.metadata.operator_info;
+                let changes = operator.changes.join("; ");
+                format!("operator {operator_id} ({operator_name}): {changes}")
+            })
+            .collect()
+    }
+
+    /// Whether the stores would not notice.
+    pub fn unnoticed(&self) -> bool {
+        self.changed.iter().any(|operator| operator.same_types)
+    }
+
+    /// The refusal.
+    pub fn refusal(&self) -> EngineError {
+        EngineError::ChangedOperators {
+            changes: self.changes().join("; "),
+        }
+    }
+
+    /// Writes down what the checkpoint does not know, and with `allowed` also what changed.
+    pub async fn record(&self, dir: &CheckpointDir, allowed: bool) -> Result<(), EngineError> {
+        let log = dir.operators();
+        for (metadata, description) in &self.unknown {
+            log.write(metadata, description).await?;
+        }
+        for operator in self.changed.iter().filter(|_| allowed) {
+            log.write(&operator.metadata, &operator.description).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Both files of every operator of a plan.
+fn described(plan: &StreamingPlan) -> Vec<(OperatorMetadata, OperatorDescription)> {
+    let facts = |id: u32| -> Vec<OperatorFact> {
+        let found = plan.descriptions.iter().find(|(of, _)| *of == id);
+        found.map(|(_, facts)| facts.clone()).unwrap_or_default()
+    };
+    plan.operators
+        .iter()
+        .map(|operator| {
+            let metadata = OperatorMetadata {
+                operator_info: OperatorInfo {
+                    operator_id: operator.id,
+                    operator_name: operator.name.to_string(),
+                },
+                state_store_info: vec![StateStoreInfo {
+                    store_name: millstream_state::DEFAULT_STORE.to_string(),
+                    num_cols_prefix_key: 0,
+                    num_partitions: u32::try_from(operator.partitions).unwrap_or(u32::MAX),
+                }],
+            };
+            let description = OperatorDescription {
+                operator: operator.name.to_string(),
+                facts: facts(operator.id),
+            };
+            (metadata, description)
+        })
+        .collect()
+}
+
+fn types(description: &OperatorDescription) -> Vec<(&str, &str)> {
+    let facts = description.facts.iter();
+    facts
+        .map(|fact| (fact.what.as_str(), fact.data_type.as_str()))
+        .collect()
+}
+
+/// What is different, in words.
+fn changes(stored: &OperatorDescription, planned: &OperatorDescription) -> Vec<String> {
+    let mut changes = vec![];
+    let longest = stored.facts.len().max(planned.facts.len());
+    for index in 0..longest {
+        match (stored.facts.get(index), planned.facts.get(index)) {
+            (Some(was), Some(is)) if was != is => changes.push(match was.what == is.what {
+                true => format!("{} {} became {}", was.what, was.is, is.is),
+                false => format!("{} {} became {} {}", was.what, was.is, is.what, is.is),
+            }),
+            (Some(was), None) => changes.push(format!("{} {} is gone", was.what, was.is)),
+            (None, Some(is)) => changes.push(format!("{} {} is new", is.what, is.is)),
+            _ => {}
+        }
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fact(what: &str, is: &str, data_type: &str) -> OperatorFact {
+        OperatorFact {
+            what: what.into(),
+            is: is.into(),
+            data_type: data_type.into(),
+        }
+    }
+
+    fn of(facts: &[OperatorFact]) -> OperatorDescription {
+        OperatorDescription {
+            operator: "stateStoreSave".into(),
+            facts: facts.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_change_names_what_was_and_what_is() {
+        let (key, count) = (
+            fact("grouping key", "k", "Utf8"),
+            fact("aggregate", "count(1)", "Int64"),
+        );
+        let sum = fact("aggregate", "sum(v)", "Int64");
+        let stored = of(&[key.clone(), count.clone()]);
+        assert!(changes(&stored, &stored).is_empty());
+        let summed = of(&[key.clone(), sum.clone()]);
+        assert_eq!(
+            changes(&stored, &summed),
+            ["aggregate count(1) became sum(v)"]
+        );
+        assert_eq!(types(&stored), types(&summed));
+        let both = of(&[key.clone(), count.clone(), sum]);
+        assert_eq!(changes(&stored, &both), ["aggregate sum(v) is new"]);
+        assert_ne!(types(&stored), types(&both));
+        assert_eq!(
+            changes(&stored, &of(&[key])),
+            ["aggregate count(1) is gone"]
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! `millstream checkpoint state`: every store is loaded at its newest version.
+use std::{fmt::Write, time::Duration};
+
+use millstream_checkpoint::CheckpointDir;
+use millstream_state::{
+    ColumnarLogOptions, ColumnarLogProvider, MonotonicClock, StateStoreId, StateStoreProvider,
+};
+
+use super::{columns, of_checkpoint, open, size};
+use crate::cli::CliError;
+
+/// The provider of a checkpoint's state.
+pub(super) fn provider(dir: &CheckpointDir) -> ColumnarLogProvider {
+    // Nothing here measures time.
+    let options = ColumnarLogOptions::new(MonotonicClock::new(|| Duration::ZERO));
+    ColumnarLogProvider::new(dir.state(), options)
+}
+
+pub(super) fn of_state(error: millstream_state::StateError) -> CliError {
+    CliError::Usage(error.to_string())
+}
+
+/// Operators, stores, versions and rows, as text.
+pub async fn show(location: &str) -> Result<String, CliError> {
+    let dir = open(location).await?;
+    let provider = provider(&dir);
+    let stores = provider.stores().await.map_err(of_state)?;
+    if stores.is_empty() {
+        return Ok(format!("{} has no state\n", dir.location()));
+    }
+    let header = [
+        "operator",
+        "partition",
+        "store",
+        "versions",
+        "rows",
+        "memory",
+    ];
+    let mut rows = vec![header.map(str::to_string).to_vec()];
+    let mut total = 0;
+    for id in &stores {
+        let (row, keys) = store(&dir, &provider, id).await?;
+        rows.push(row);
+        total += keys;
+    }
+    let mut text = columns(&rows);
+    let _ = writeln!(text, "{} stores, {total} rows", stores.len());
+    Ok(text)
+}
+
+async fn store(
+    dir: &CheckpointDir,
+    provider: &ColumnarLogProvider,
+    id: &StateStoreId,
+) -> Result<(Vec<String>, u64), CliError> {
+    let versions = provider.versions(id).await.map_err(of_state)?;
+    let named = dir.operators().metadata(id.operator_id).await;
+    let name = match named.map_err(of_checkpoint)? {
+        Some(metadata) => metadata.operator_info.operator_name,
+        None => String::new(),
+    };
+    let range = match (versions.first(), versions.last()) {
+        (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
+        (Some(only), _) => only.to_string(),
+        _ => "none that loads".to_string(),
+    };
+    let (keys, memory) = match versions.last() {
+        // A store that does not load is shown with the reason; the others are still worth seeing.
+        Some(newest) => match provider.size(id, *newest).await {
+            Ok(Some((keys, bytes))) => (keys, size(bytes)),
+            Ok(None) => (0, String::new()),
+            Err(error) => (0, error.to_string()),
+        },
+        None => (0, String::new()),
+    };
+    let row = vec![
+        format!("{} {name}", id.operator_id).trim_end().to_string(),
+        id.partition.to_string(),
+        id.store_name.clone(),
+        range,
+        keys.to_string(),
+        memory,
+    ];
+    Ok((row, keys))
+}
