@@ -1,0 +1,248 @@
+//! A join's condition, taken apart: equalities to find rows by, filters of one side, and the rest.
+//!
+//! Filters of a side that the join does not preserve are rows' business before the join, as are NULLs that cannot match:
+//! both go below it ([`JoinCondition::below`]), and, where they do not touch event time, below the watermark, so that
+//! what they drop does not move it. Filters of a preserved side decide whether a row can match at all.
+use datafusion::{
+    common::{Column, DFSchema, JoinType, NullEquality, Result, plan_err},
+    logical_expr::{
+        Expr, Filter, Join, LogicalPlan, Operator,
+        utils::{conjunction, split_conjunction},
+    },
+    optimizer::{
+        OptimizerContext, OptimizerRule, eliminate_outer_join::EliminateOuterJoin,
+        push_down_filter::PushDownFilter,
+    },
+};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+
+use super::terms::required_columns;
+use crate::plan::is_streaming;
+
+/// `left = right`, or `left <=> right`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct JoinKey {
+    /// Over the columns of the left input.
+    pub left: Expr,
+    /// Over the columns of the right input.
+    pub right: Expr,
+    /// NULL matches NULL.
+    pub null_safe: bool,
+}
+
+/// The parts of a condition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct JoinCondition {
+    /// Equalities between the sides.
+    pub keys: Vec<JoinKey>,
+    /// What a left row needs by itself, where the join preserves left rows.
+    pub left: Vec<Expr>,
+    /// What a right row needs by itself, where the join preserves right rows.
+    pub right: Vec<Expr>,
+    /// What only a pair can answer.
+    pub pair: Vec<Expr>,
+    /// What goes below the join.
+    below: [Vec<Expr>; 2],
+}
+
+/// The side that an expression reads, if it is one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Left,
+    Right,
+    Both,
+    Neither,
+}
+
+impl JoinCondition {
+    /// The parts of the condition of `join`.
+    pub fn of(join: &Join) -> Result<Self> {
+        let (left, right) = (join.left.schema(), join.right.schema());
+        let mut parts = Self::default();
+        let mut required = vec![];
+        for (l, r) in &join.on {
+            let equal = match join.null_equality {
+                NullEquality::NullEqualsNothing => Operator::Eq,
+                NullEquality::NullEqualsNull => Operator::IsNotDistinctFrom,
+            };
+            let equal = datafusion::logical_expr::binary_expr(l.clone(), equal, r.clone());
+            parts.add(&equal, join.join_type, left, right)?;
+            required_columns(&equal, &mut required);
+        }
+        for conjunct in join.filter.iter().flat_map(split_conjunction) {
+            parts.add(conjunct, join.join_type, left, right)?;
+            required_columns(conjunct, &mut required);
+        }
+        parts.require(required, join.join_type, left, right);
+        Ok(parts)
+    }
+
+    fn add(
+        &mut self,
+        conjunct: &Expr,
+        join_type: JoinType,
+        left: &DFSchema,
+        right: &DFSchema,
+    ) -> Result<()> {
+        let (keeps_left, keeps_right) = preserved(join_type);
+        let place = match reads(conjunct, left, right)? {
+            Reads::Left if keeps_left => &mut self.left,
+            Reads::Right if keeps_right => &mut self.right,
+            Reads::Left => &mut self.below[0],
+            Reads::Right => &mut self.below[1],
+            Reads::Neither if *conjunct == datafusion::logical_expr::lit(true) => return Ok(()),
+            Reads::Neither => &mut self.pair,
+            Reads::Both => match key(conjunct, left, right)? {
+                Some(key) => {
+                    self.keys.push(key);
+                    return Ok(());
+                }
+                None => &mut self.pair,
+            },
+        };
+        place.push(conjunct.clone());
+        Ok(())
+    }
+
+    /// Rows that are NULL where the condition needs a value go where the join does not preserve them.
+    fn require(
+        &mut self,
+        columns: Vec<Column>,
+        join_type: JoinType,
+        left: &DFSchema,
+        right: &DFSchema,
+    ) {
+        let (keeps_left, keeps_right) = preserved(join_type);
+        for (schema, keeps, filters) in [
+            (left, keeps_left, 0),
+            (right, keeps_right, 1),
+        ] {
+            let Some(filters) = self.below.get_mut(filters).filter(|_| !keeps) else {
+                continue;
+            };
+            for column in &columns {
+                let nullable = schema
+                    .maybe_index_of_column(column)
+                    .is_some_and(|index| schema.field(index).is_nullable());
+                let filter = Expr::Column(column.clone()).is_not_null();
+                if nullable && !filters.contains(&filter) {
+                    filters.push(filter);
+                }
+            }
+        }
+    }
+
+    /// The conjuncts that stay in the join, other than its equalities.
+    pub fn conjuncts(&self) -> Vec<&Expr> {
+        self.left
+            .iter()
+            .chain(&self.right)
+            .chain(&self.pair)
+            .collect()
+    }
+
+    /// The inputs of `join` under the filters that go below it.
+    pub fn below(&self, join: &Join) -> Result<(LogicalPlan, LogicalPlan)> {
+        let filtered = |input: &LogicalPlan, filters: &[Expr]| match conjunction(filters.to_vec()) {
+            None => Ok(input.clone()),
+            Some(predicate) => {
+                Filter::try_new(predicate, input.clone().into()).map(LogicalPlan::Filter)
+            }
+        };
+        let [left, right] = &self.below;
+        Ok((filtered(&join.left, left)?, filtered(&join.right, right)?))
+    }
+}
+
+/// Whether rows without a match come out, by side. (A semi join puts out left rows, but only those with a match.)
+pub(super) fn preserved(join_type: JoinType) -> (bool, bool) {
+    match join_type {
+        JoinType::Left => (true, false),
+        JoinType::Right => (false, true),
+        JoinType::Full => (true, true),
+        _ => (false, false),
+    }
+}
+
+fn reads(expr: &Expr, left: &DFSchema, right: &DFSchema) -> Result<Reads> {
+    let mut reads = Reads::Neither;
+    for column in expr.column_refs() {
+        let one = match (
+            left.maybe_index_of_column(column),
+            right.maybe_index_of_column(column),
+        ) {
+            (Some(_), _) => Reads::Left,
+            (None, Some(_)) => Reads::Right,
+            (None, None) => return plan_err!("no input of the join has a column {column}"),
+        };
+        reads = match reads {
+            Reads::Neither => one,
+            reads if reads == one => one,
+            _ => Reads::Both,
+        };
+    }
+    // A random number is drawn per pair.
+    Ok(if expr.is_volatile() { Reads::Both } else { reads })
+}
+
+fn key(conjunct: &Expr, left: &DFSchema, right: &DFSchema) -> Result<Option<JoinKey>> {
+    let Expr::BinaryExpr(equality) = conjunct else {
+        return Ok(None);
+    };
+    let null_safe = match equality.op {
+        Operator::Eq => false,
+        Operator::IsNotDistinctFrom => true,
+        _ => return Ok(None),
+    };
+    if conjunct.is_volatile() {
+        return Ok(None);
+    }
+    let (one, other) = (equality.left.as_ref(), equality.right.as_ref());
+    let sides = (reads(one, left, right)?, reads(other, left, right)?);
+    let (left, right) = match sides {
+        (Reads::Left, Reads::Right) => (one, other),
+        (Reads::Right, Reads::Left) => (other, one),
+        _ => return Ok(None),
+    };
+    Ok(Some(JoinKey {
+        left: left.clone(),
+        right: right.clone(),
+        null_safe,
+    }))
+}
+
+/// Whether the join is between two streams.
+pub(crate) fn joins_streams(join: &Join) -> Result<bool> {
+    Ok(is_streaming(&join.left)? && is_streaming(&join.right)?)
+}
+
+/// Makes filters above joins of streams part of their conditions: `WHERE` is where a range often stands, and a filter that
+/// wants a match makes an outer join an inner one.
+pub(crate) fn gather_conditions(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let context = OptimizerContext::new();
+    let gathered = plan.transform_down(|plan| {
+        if !filters_a_join(&plan)? {
+            return Ok(Transformed::no(plan));
+        }
+        let plan = EliminateOuterJoin::new().rewrite(plan, &context)?.data;
+        PushDownFilter::new().rewrite(plan, &context)
+    })?;
+    Ok(gathered.data)
+}
+
+/// Whether the plan is a filter with a join of streams right below it, or below projections.
+fn filters_a_join(plan: &LogicalPlan) -> Result<bool> {
+    let LogicalPlan::Filter(filter) = plan else {
+        return Ok(false);
+    };
+    let mut below = filter.input.as_ref();
+    loop {
+        below = match below {
+            LogicalPlan::Join(join) => return joins_streams(join),
+            LogicalPlan::Filter(filter) => &filter.input,
+            LogicalPlan::Projection(projection) => &projection.input,
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            _ => return Ok(false),
+        };
+    }
+}
