@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, UserDefinedLogicalNode};
 pub mod aggregate;
 pub mod deduplicate;
 pub mod exchange;
+pub mod join;
 pub mod limit;
 mod metrics;
 pub mod watermark;
@@ -26,6 +27,10 @@ pub(crate) fn id_of(node: &dyn UserDefinedLogicalNode) -> Option<u32> {
         })
         .or_else(|| {
             any.downcast_ref::<limit::GlobalLimitNode>()
+                .map(|node| node.operator_id())
+        })
+        .or_else(|| {
+            any.downcast_ref::<join::StreamJoinNode>()
                 .map(|node| node.operator_id())
         })
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::Session,
-    common::{Result, internal_err},
+    common::{DFSchema, Result, internal_err},
     execution::context::QueryPlanner,
     logical_expr::{
         Expr, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
@@ -23,8 +23,8 @@ use datafusion::{
 };
 
 use crate::operator::{
-    aggregate::StatefulAggregateNode, deduplicate::StatefulDeduplicateNode, limit::GlobalLimitNode,
-    watermark::WatermarkNode,
+    aggregate::StatefulAggregateNode, deduplicate::StatefulDeduplicateNode, join::StreamJoinNode,
+    limit::GlobalLimitNode, watermark::WatermarkNode,
 };
 
 /// A logical node of the engine that knows its operator.
@@ -65,6 +65,12 @@ impl Lowering<'_> {
         };
         self.planner
             .create_physical_expr(expr, logical.schema(), self.session, self.context)
+    }
+
+    /// An expression over columns that are no single input's.
+    pub fn expr_over(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        self.planner
+            .create_physical_expr(expr, schema, self.session, self.context)
     }
 
     /// An aggregate call over the columns of input `input`, and its filter.
@@ -130,6 +136,7 @@ impl ExtensionPlanner for StreamingExtensions {
             .or_else(|| planned::<StatefulAggregateNode>(node, &lowering))
             .or_else(|| planned::<StatefulDeduplicateNode>(node, &lowering))
             .or_else(|| planned::<GlobalLimitNode>(node, &lowering))
+            .or_else(|| planned::<StreamJoinNode>(node, &lowering))
             .transpose()
     }
 }

@@ -10,14 +10,18 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     datasource::provider_as_source,
-    logical_expr::{Aggregate, Distinct, Expr, Extension, Limit, LogicalPlan},
+    logical_expr::{Aggregate, Distinct, Expr, Extension, Join, Limit, LogicalPlan},
 };
 
 use super::{OutputMode, is_streaming};
 use crate::{
     operator::{
-        self, aggregate::StatefulAggregateNode, deduplicate::DeduplicateNode,
-        limit::GlobalLimitNode, watermark::WatermarkNode,
+        self,
+        aggregate::StatefulAggregateNode,
+        deduplicate::DeduplicateNode,
+        join::{UnnumberedJoin, gather_conditions, joins_streams},
+        limit::GlobalLimitNode,
+        watermark::WatermarkNode,
     },
     source::StreamTable,
     time::{OperatorFlow, WatermarkFlow, WatermarkInput},
@@ -89,6 +93,7 @@ impl Rewrite {
 
     /// Rewrites a plan.
     pub fn plan(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let plan = gather_conditions(plan)?;
         Ok(plan.transform_up(|plan| self.node(plan))?.data)
     }
 
@@ -112,6 +117,7 @@ impl Rewrite {
                 Some(self.distinct(input)?)
             }
             LogicalPlan::Limit(limit) if is_streaming(&limit.input)? => self.limit(limit)?,
+            LogicalPlan::Join(join) if joins_streams(join)? => Some(self.join(join)?),
             _ => None,
         };
         Ok(match rewritten {
@@ -212,6 +218,19 @@ impl Rewrite {
             held_back_ms: 0,
         })?;
         Ok(Some(GlobalLimitNode::replace(&limit.input, rows, id)))
+    }
+
+    fn join(&mut self, join: &Join) -> Result<LogicalPlan> {
+        let unnumbered = UnnumberedJoin::of(join)?;
+        let bounds = unnumbered.bounds();
+        let id = self.stateful(Stateful {
+            name: "symmetricHashJoin",
+            inputs: &[join.left.as_ref(), join.right.as_ref()],
+            partitions: self.partitions,
+            acts_on_watermark: bounds.is_bounded(),
+            held_back_ms: bounds.held_back_ms(),
+        })?;
+        Ok(unnumbered.numbered(id, self.partitions))
     }
 
     /// Numbers a stateful operator.

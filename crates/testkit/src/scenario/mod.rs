@@ -18,6 +18,7 @@
 //! | verb | meaning |
 //! |---|---|
 //! | `AddData STREAM` | rows, comma-separated; `NULL` is NULL; timestamps may leave out the date (1970-01-01) |
+//! | `MultiAddData` | rows of several streams, `STREAM: values` a line, that arrive in one batch |
 //! | `CheckNewAnswer` | processes all that is there; the rows that came out since the last check, in any order |
 //! | `CheckLastBatch` | processes all that is there; the rows of the last batch that had any |
 //! | `Progress name=value …` | figures of the last batch's first stateful operator, or of the batch |
@@ -27,7 +28,7 @@
 //! # Variations
 //!
 //! Every scenario is played straight with 1, 2 and 7 state partitions, restarted after every check, and crashed at every fault
-//! point of every `AddData` but the last. A crash may move rows to a later batch, so there the final result counts:
+//! point of every addition but the last. A crash may move rows to a later batch, so there the final result counts:
 //! all rows in append mode, the last row of each key in update mode (`key N`: the first N columns), the last
 //! batch in complete mode. `except POINT` leaves a fault point out, where Spark's own rules make a crash there
 //! visible: a crash right after the commit log skips the batch without data, and a row that this batch would have made

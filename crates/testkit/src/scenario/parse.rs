@@ -56,6 +56,7 @@ pub struct Scenario {
 
 const VERBS: [&str; 7] = [
     "AddData",
+    "MultiAddData",
     "CheckNewAnswer",
     "CheckLastBatch",
     "Progress",

@@ -201,19 +201,14 @@ pub async fn play(scenario: &Scenario, variation: Variation) -> Result<(), Scena
 
 impl Play<'_> {
     async fn run(&mut self) -> Result<(), ScenarioError> {
-        let additions = self
-            .scenario
-            .steps
-            .iter()
-            .filter(|step| step.verb == "AddData")
-            .count();
+        let additions = self.scenario.steps.iter().filter(|step| adds(step)).count();
         let mut added = 0;
         for step in &self.scenario.steps {
-            added += usize::from(step.verb == "AddData");
+            added += usize::from(adds(step));
             let crash = self
                 .variation
                 .crash
-                .filter(|_| step.verb == "AddData" && added < additions);
+                .filter(|_| adds(step) && added < additions);
             let line = step.line;
             self.step(step, crash)
                 .await
@@ -229,6 +224,7 @@ impl Play<'_> {
     async fn step(&mut self, step: &Step, crash: Option<FaultPoint>) -> Result<(), String> {
         match step.verb.as_str() {
             "AddData" => self.add(step, crash).await,
+            "MultiAddData" => self.add_together(step, crash).await,
             "CheckNewAnswer" => self.check_new(&step.body).await,
             "CheckLastBatch" => self.check_last(&step.body).await,
             "Progress" => self.check_progress(&step.argument).await,
@@ -290,26 +286,58 @@ impl Play<'_> {
             faults.arm(point, 1, FaultAction::Fail);
             self.start(faults.clone()).await?;
             self.append(step)?;
-            // A point that no batch passes (no state, nothing to tell a source yet) does not fire and does not fail.
-            let failed = self.process().await.is_err();
-            self.fired += faults.fired().len();
-            if failed != !faults.fired().is_empty() {
-                return Err(format!(
-                    "the fault at {point} and the query's end do not go together"
-                ));
-            }
-            self.stop().await;
-            return self.start(Faults::none()).await;
+            return self.crash(point, &faults).await;
         }
         self.append(step)
     }
 
+    /// Rows of several streams in one batch: they are there before the query is.
+    async fn add_together(&mut self, step: &Step, crash: Option<FaultPoint>) -> Result<(), String> {
+        self.stop().await;
+        let mut of_streams: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for line in &step.body {
+            let (stream, values) = line.split_once(": ").ok_or("expected STREAM: values")?;
+            of_streams
+                .entry(stream)
+                .or_default()
+                .push(values.to_string());
+        }
+        for (stream, lines) in of_streams {
+            self.append_to(stream, &lines)?;
+        }
+        let Some(point) = crash else {
+            return self.start(Faults::none()).await;
+        };
+        let faults = Faults::new();
+        faults.arm(point, 1, FaultAction::Fail);
+        self.start(faults.clone()).await?;
+        self.crash(point, &faults).await
+    }
+
+    /// Waits for the query to fail at `point`, and starts it anew.
+    async fn crash(&mut self, point: FaultPoint, faults: &Faults) -> Result<(), String> {
+        // A point that no batch passes (no state, nothing to tell a source yet) does not fire and does not fail.
+        let failed = self.process().await.is_err();
+        self.fired += faults.fired().len();
+        if failed != !faults.fired().is_empty() {
+            return Err(format!(
+                "the fault at {point} and the query's end do not go together"
+            ));
+        }
+        self.stop().await;
+        self.start(Faults::none()).await
+    }
+
     fn append(&mut self, step: &Step) -> Result<(), String> {
+        self.append_to(&step.argument, &step.body)
+    }
+
+    fn append_to(&mut self, stream: &str, lines: &[String]) -> Result<(), String> {
         let (stream, schema) = self
             .streams
-            .get(&step.argument)
-            .ok_or_else(|| format!("there is no stream {}", step.argument))?;
-        stream.add(rows::read(&step.body, schema)?);
+            .get(stream)
+            .ok_or_else(|| format!("there is no stream {stream}"))?;
+        stream.add(rows::read(lines, schema)?);
         Ok(())
     }
 
@@ -425,12 +453,7 @@ impl Play<'_> {
         let Some(point) = self.variation.crash else {
             return Ok(());
         };
-        let additions = self
-            .scenario
-            .steps
-            .iter()
-            .filter(|step| step.verb == "AddData")
-            .count();
+        let additions = self.scenario.steps.iter().filter(|step| adds(step)).count();
         if additions > 2
             && self.fired == 0
             && self
@@ -458,6 +481,11 @@ impl Play<'_> {
             }
         }
     }
+}
+
+/// Whether a step brings rows.
+fn adds(step: &Step) -> bool {
+    matches!(step.verb.as_str(), "AddData" | "MultiAddData")
 }
 
 /// The last row of each key.

@@ -202,14 +202,18 @@ fn range_bound(
 fn limit(comparison: &Expr, side: &DFSchema, other: &DFSchema, schema: &DFSchema) -> Option<Limit> {
     let (low, high, inclusive) = ordered(comparison, false)?;
     let terms = terms::difference(low, high, schema)?;
-    let (own, rest): (Vec<_>, Vec<_>) = terms
-        .iter()
-        .partition(|term| columns(term).iter().any(|column| field(side, column).is_some()));
+    let (own, rest): (Vec<_>, Vec<_>) = terms.iter().partition(|term| {
+        columns(term)
+            .iter()
+            .any(|column| field(side, column).is_some())
+    });
     // low - high < 0 bounds from below what stands in it with a minus.
-    let [SignedTerm {
-        negated: true,
-        term: Term::Column(_),
-    }] = own.as_slice()
+    let [
+        SignedTerm {
+            negated: true,
+            term: Term::Column(_),
+        },
+    ] = own.as_slice()
     else {
         return None;
     };
@@ -262,4 +266,101 @@ fn ordered(comparison: &Expr, negated: bool) -> Option<(&Expr, &Expr, bool)> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, TimeUnit};
+    use datafusion::logical_expr::{
+        LogicalPlan, LogicalPlanBuilder, col, lit, logical_plan::builder::LogicalTableSource,
+    };
+
+    use super::*;
+    use crate::time::event_time::DELAY_KEY;
+
+    fn side(prefix: &str, tagged: bool) -> LogicalPlan {
+        let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let mut time = Field::new(format!("{prefix}t"), instant, true);
+        if tagged {
+            time = time.with_metadata([(DELAY_KEY.to_string(), "0".to_string())].into());
+        }
+        let id = Field::new(format!("{prefix}id"), DataType::Int64, true);
+        let schema = Arc::new(arrow::datatypes::Schema::new(vec![time, id]));
+        let source = Arc::new(LogicalTableSource::new(schema));
+        LogicalPlanBuilder::scan(prefix, source, None)
+            .unwrap()
+            .build()
+            .unwrap()
+    }
+
+    fn bounds_of(condition: Expr, tagged: [bool; 2], join_type: JoinType) -> StateBounds {
+        let plan = LogicalPlanBuilder::from(side("l", tagged[0]))
+            .join_on(side("r", tagged[1]), join_type, [condition])
+            .unwrap()
+            .build()
+            .unwrap();
+        let LogicalPlan::Join(join) = plan else {
+            panic!("not a join")
+        };
+        bounds(&join).unwrap()
+    }
+
+    const W: i64 = 1_700_000_000_000;
+
+    fn limits(condition: Expr, tagged: [bool; 2]) -> [Option<i64>; 2] {
+        let bounds = bounds_of(condition, tagged, JoinType::Inner);
+        [bounds.left(), bounds.right()].map(|bound| match bound? {
+            SideBound::EventTime(range) => Some(range.at(W) - W),
+            SideBound::Key(_) => None,
+        })
+    }
+
+    #[test]
+    fn a_strict_comparison_evicts_at_the_watermark_and_another_a_millisecond_below() {
+        let both = [true, true];
+        assert_eq!(limits(col("lt").gt(col("rt")), both), [Some(0), None]);
+        assert_eq!(limits(col("lt").gt_eq(col("rt")), both), [Some(-1), None]);
+        assert_eq!(limits(col("lt").lt(col("rt")), both), [None, Some(0)]);
+        let negated = datafusion::logical_expr::not(col("lt").lt(col("rt")));
+        assert_eq!(limits(negated, both), [Some(-1), None]);
+    }
+
+    #[test]
+    fn a_side_is_bounded_only_if_both_event_times_are_known() {
+        let condition = || col("lt").gt(col("rt"));
+        assert_eq!(limits(condition(), [true, false]), [None, None]);
+        assert_eq!(limits(condition(), [false, true]), [None, None]);
+    }
+
+    #[test]
+    fn a_tagged_key_bounds_both_sides_and_holds_nothing_back() {
+        for tagged in [[true, false], [false, true]] {
+            let bounds = bounds_of(col("lt").eq(col("rt")), tagged, JoinType::Full);
+            assert_eq!(bounds.left(), Some(SideBound::Key(0)));
+            assert_eq!(bounds.right(), Some(SideBound::Key(0)));
+            assert_eq!(bounds.held_back_ms(), 0);
+            assert!(bounds.permits(JoinType::Full));
+        }
+    }
+
+    #[test]
+    fn an_outer_join_wants_a_bound_on_the_side_it_preserves() {
+        let bounds = bounds_of(col("lt").gt(col("rt")), [true, true], JoinType::Left);
+        assert!(bounds.permits(JoinType::Left) && bounds.permits(JoinType::Full));
+        assert!(!bounds.permits(JoinType::Right));
+        let unbounded = bounds_of(col("lid").eq(col("rid")), [true, true], JoinType::Left);
+        assert!(!unbounded.permits(JoinType::Left) && unbounded.permits(JoinType::Inner));
+        assert!(!unbounded.is_bounded());
+    }
+
+    #[test]
+    fn rows_that_wait_hold_the_watermark_back_by_the_longest_wait() {
+        let five_seconds = lit(datafusion::common::ScalarValue::DurationMicrosecond(Some(
+            5_000_000,
+        )));
+        let condition = col("rt")
+            .gt_eq(col("lt"))
+            .and(col("rt").lt_eq(col("lt") + five_seconds));
+        let bounds = bounds_of(condition, [true, true], JoinType::Inner);
+        assert_eq!(bounds.held_back_ms(), 5_001);
+    }
+}

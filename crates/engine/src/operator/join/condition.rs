@@ -1,8 +1,9 @@
 //! A join's condition, taken apart: equalities to find rows by, filters of one side, and the rest.
 //!
 //! Filters of a side that the join does not preserve are rows' business before the join, as are NULLs that cannot match:
-//! both go below it ([`JoinCondition::below`]), and, where they do not touch event time, below the watermark, so that
+//! both go below it ([`JoinCondition::below`]), as does what a filter of the other side says of an equal column, and, where they do not touch event time, below the watermark, so that
 //! what they drop does not move it. Filters of a preserved side decide whether a row can match at all.
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::{
     common::{Column, DFSchema, JoinType, NullEquality, Result, plan_err},
     logical_expr::{
@@ -14,10 +15,9 @@ use datafusion::{
         push_down_filter::PushDownFilter,
     },
 };
-use datafusion::common::tree_node::{Transformed, TreeNode};
 
 use super::terms::required_columns;
-use crate::plan::is_streaming;
+use crate::{operator::watermark::WatermarkNode, plan::is_streaming};
 
 /// `left = right`, or `left <=> right`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,6 +73,7 @@ impl JoinCondition {
             parts.add(conjunct, join.join_type, left, right)?;
             required_columns(conjunct, &mut required);
         }
+        parts.infer(join)?;
         parts.require(required, join.join_type, left, right);
         Ok(parts)
     }
@@ -104,6 +105,46 @@ impl JoinCondition {
         Ok(())
     }
 
+    /// What a filter says of a key's column holds for the column it equals.
+    fn infer(&mut self, join: &Join) -> Result<()> {
+        let (left, right) = (join.left.schema(), join.right.schema());
+        let known: Vec<Expr> = [&self.left, &self.right]
+            .into_iter()
+            .chain(&self.below)
+            .flatten()
+            .cloned()
+            .chain(filters_on_top(&join.left))
+            .chain(filters_on_top(&join.right))
+            .filter(|known| !known.is_volatile())
+            .collect();
+        let (keeps_left, keeps_right) = preserved(join.join_type);
+        for key in self.keys.iter().filter(|key| !key.null_safe) {
+            let (Expr::Column(l), Expr::Column(r)) = (&key.left, &key.right) else {
+                continue;
+            };
+            let [of_left, of_right] = &mut self.below;
+            let ways = [
+                (l, r, keeps_right, Reads::Right, of_right),
+                (r, l, keeps_left, Reads::Left, of_left),
+            ];
+            for (from, to, keeps, side, filters) in ways {
+                for filter in known.iter().filter(|_| !keeps) {
+                    if !filter.column_refs().contains(from) {
+                        continue;
+                    }
+                    let inferred = replaced(filter, from, to)?;
+                    if reads(&inferred, left, right)? == side
+                        && !known.contains(&inferred)
+                        && !filters.contains(&inferred)
+                    {
+                        filters.push(inferred);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Rows that are NULL where the condition needs a value go where the join does not preserve them.
     fn require(
         &mut self,
@@ -113,19 +154,26 @@ impl JoinCondition {
         right: &DFSchema,
     ) {
         let (keeps_left, keeps_right) = preserved(join_type);
-        for (schema, keeps, filters) in [
-            (left, keeps_left, 0),
-            (right, keeps_right, 1),
-        ] {
-            let Some(filters) = self.below.get_mut(filters).filter(|_| !keeps) else {
+        let keys = |of: fn(&JoinKey) -> &Expr| -> Vec<Expr> {
+            let strict = self.keys.iter().filter(|key| !key.null_safe);
+            let computed = strict.map(of).filter(|key| !matches!(key, Expr::Column(_)));
+            computed.cloned().collect()
+        };
+        let sides = [
+            (left, keeps_left, keys(|key| &key.left)),
+            (right, keeps_right, keys(|key| &key.right)),
+        ];
+        for (filters, (schema, keeps, keys)) in self.below.iter_mut().zip(sides) {
+            if keeps {
                 continue;
-            };
-            for column in &columns {
-                let nullable = schema
-                    .maybe_index_of_column(column)
-                    .is_some_and(|index| schema.field(index).is_nullable());
-                let filter = Expr::Column(column.clone()).is_not_null();
-                if nullable && !filters.contains(&filter) {
+            }
+            let nullable = columns.iter().filter(|column| {
+                let index = schema.maybe_index_of_column(column);
+                index.is_some_and(|index| schema.field(index).is_nullable())
+            });
+            for value in nullable.cloned().map(Expr::Column).chain(keys) {
+                let filter = value.is_not_null();
+                if !filters.contains(&filter) {
                     filters.push(filter);
                 }
             }
@@ -164,6 +212,33 @@ pub(super) fn preserved(join_type: JoinType) -> (bool, bool) {
     }
 }
 
+/// The filters at the top of a join's input: over it, and over its watermark.
+fn filters_on_top(input: &LogicalPlan) -> Vec<Expr> {
+    match input {
+        LogicalPlan::Filter(filter) => {
+            let own = split_conjunction(&filter.predicate).into_iter().cloned();
+            own.chain(filters_on_top(&filter.input)).collect()
+        }
+        LogicalPlan::Extension(extension) => {
+            match extension.node.as_any().downcast_ref::<WatermarkNode>() {
+                Some(watermark) => filters_on_top(watermark.input()),
+                None => vec![],
+            }
+        }
+        _ => vec![],
+    }
+}
+
+fn replaced(filter: &Expr, from: &Column, to: &Column) -> Result<Expr> {
+    let replaced = filter.clone().transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) if column == *from => Transformed::yes(Expr::Column(to.clone())),
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(replaced.data)
+}
+
 fn reads(expr: &Expr, left: &DFSchema, right: &DFSchema) -> Result<Reads> {
     let mut reads = Reads::Neither;
     for column in expr.column_refs() {
@@ -182,7 +257,11 @@ fn reads(expr: &Expr, left: &DFSchema, right: &DFSchema) -> Result<Reads> {
         };
     }
     // A random number is drawn per pair.
-    Ok(if expr.is_volatile() { Reads::Both } else { reads })
+    Ok(if expr.is_volatile() {
+        Reads::Both
+    } else {
+        reads
+    })
 }
 
 fn key(conjunct: &Expr, left: &DFSchema, right: &DFSchema) -> Result<Option<JoinKey>> {

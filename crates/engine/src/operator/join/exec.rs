@@ -3,7 +3,9 @@ use std::{fmt, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    common::{JoinType, Result, internal_datafusion_err, internal_err, tree_node::TreeNodeRecursion},
+    common::{
+        JoinType, Result, internal_datafusion_err, internal_err, tree_node::TreeNodeRecursion,
+    },
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
@@ -92,7 +94,10 @@ impl DisplayAs for SymmetricHashJoinExec {
             self.operator_id,
             self.join_type,
             left.layout.keys(),
-            self.pair.as_ref().map(ToString::to_string).unwrap_or_default(),
+            self.pair
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             left.layout.eviction(),
             right.layout.eviction(),
         )

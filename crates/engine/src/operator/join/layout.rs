@@ -36,25 +36,16 @@ pub(super) struct KeyPart {
     pub expr: Expr,
     /// The column in state.
     pub field: FieldRef,
-    null_safe: bool,
     evicts: bool,
 }
 
 impl KeyPart {
-    pub fn new(
-        expr: Expr,
-        data_type: &DataType,
-        index: usize,
-        part: &str,
-        null_safe: bool,
-        evicts: bool,
-    ) -> Self {
+    pub fn new(expr: Expr, data_type: &DataType, index: usize, part: &str, evicts: bool) -> Self {
         let dot = if part.is_empty() { "" } else { "." };
         let field = Field::new(format!("key#{index}{dot}{part}"), data_type.clone(), true);
         Self {
             expr,
             field: Arc::new(field),
-            null_safe,
             evicts,
         }
     }
@@ -65,9 +56,14 @@ impl KeyPart {
 pub(super) enum Eviction {
     Never,
     /// The key's event time, at the watermark.
-    AtWatermark { column: usize },
+    AtWatermark {
+        column: usize,
+    },
     /// The row's event time, at what the condition makes of the watermark.
-    AtBound { column: usize, bound: RangeBound },
+    AtBound {
+        column: usize,
+        bound: RangeBound,
+    },
 }
 
 impl Eviction {
@@ -196,11 +192,6 @@ impl SideLayout {
         keys.map(|part| part.field.data_type()).collect()
     }
 
-    /// Whether NULL matches NULL, by column of the join key.
-    pub fn null_safe(&self) -> impl Iterator<Item = bool> {
-        self.lead.iter().take(self.keys).map(|part| part.null_safe)
-    }
-
     /// The row columns of an input batch.
     pub fn row_of_input(&self, input: &RecordBatch) -> Result<RecordBatch> {
         let columns = input
@@ -234,7 +225,11 @@ impl SideLayout {
         if self.remembers_matches {
             value.push(Arc::new(matched.clone()));
         }
-        value.extend(self.stored.iter().filter_map(|column| row.get(*column).cloned()));
+        value.extend(
+            self.stored
+                .iter()
+                .filter_map(|column| row.get(*column).cloned()),
+        );
         Ok((
             with_rows(&self.state.key, key, rows)?,
             with_rows(&self.state.value, value, rows)?,
@@ -243,8 +238,15 @@ impl SideLayout {
 
     /// The rows of entries of state.
     pub fn row_of_entries(&self, entries: &RecordBatch) -> Result<RecordBatch> {
-        let columns = self.places.iter().map(|place| column(entries, *place).cloned());
-        with_rows(&self.row, columns.collect::<Result<_>>()?, entries.num_rows())
+        let columns = self
+            .places
+            .iter()
+            .map(|place| column(entries, *place).cloned());
+        with_rows(
+            &self.row,
+            columns.collect::<Result<_>>()?,
+            entries.num_rows(),
+        )
     }
 
     /// The sequence numbers of entries.
@@ -263,7 +265,10 @@ impl SideLayout {
 
     /// The keys of entries.
     pub fn keys_of_entries(&self, entries: &RecordBatch) -> Result<RecordBatch> {
-        let columns = entries.columns().get(..=self.lead.len()).unwrap_or_default();
+        let columns = entries
+            .columns()
+            .get(..=self.lead.len())
+            .unwrap_or_default();
         with_rows(&self.state.key, columns.to_vec(), entries.num_rows())
     }
 
@@ -285,7 +290,11 @@ fn column(batch: &RecordBatch, index: usize) -> Result<&ArrayRef> {
 }
 
 /// A batch of `rows` rows, columns or not.
-pub(super) fn with_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+pub(super) fn with_rows(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(
         Arc::clone(schema),
@@ -302,9 +311,19 @@ fn event_time(row: &Schema) -> Result<Option<usize>> {
     match tagged.next() {
         None => Ok(first.map(|(index, _)| index)),
         Some(_) => {
-            let columns = row.fields().iter().filter(|field| delay_ms(field).is_some());
-            let columns = columns.map(|field| field.name().clone()).collect();
-            Err(external(UnsupportedOperation::MultipleEventTimeColumns { columns }))
+            let columns = row
+                .fields()
+                .iter()
+                .filter(|field| delay_ms(field).is_some());
+            let columns = columns
+                .map(|field| {
+                    let delay = delay_ms(field).unwrap_or_default();
+                    format!("{}-T{delay}ms", field.name())
+                })
+                .collect();
+            Err(external(UnsupportedOperation::MultipleEventTimeColumns {
+                columns,
+            }))
         }
     }
 }
@@ -316,14 +335,15 @@ fn event_time_part(input: &DFSchema, event_time: usize) -> KeyPart {
     let (expr, data_type) = match field.data_type() {
         DataType::Struct(bounds) if is_window(field) => (
             datafusion::functions::core::expr_fn::get_field(column, "end"),
-            bounds.get(1).map_or(DataType::Null, |end| end.data_type().clone()),
+            bounds
+                .get(1)
+                .map_or(DataType::Null, |end| end.data_type().clone()),
         ),
         data_type => (column, data_type.clone()),
     };
     KeyPart {
         expr,
         field: Arc::new(Field::new("event_time", data_type, true)),
-        null_safe: false,
         evicts: true,
     }
 }
@@ -366,9 +386,9 @@ fn state_schema(
     }
     let columns = stored.iter().filter_map(|column| row.fields().get(*column));
     // What is said of nullability may change from one version of a program to the next; what is stored may not.
-    value.extend(columns.map(|field| {
-        Arc::new(Field::new(field.name(), field.data_type().clone(), true))
-    }));
+    value.extend(
+        columns.map(|field| Arc::new(Field::new(field.name(), field.data_type().clone(), true))),
+    );
     let state = StateSchema::new(Arc::new(Schema::new(key)), Arc::new(Schema::new(value)))
         .with_prefix(keys);
     match eviction.column() {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A batch's left rows look for matches in the right side's state and are stored; then its right rows look in the left side's
-//! state, which has the new rows as well. A whole Arrow batch probes with one prefix scan and the condition is evaluated on
+//! state, which has the new rows as well (a semi join takes them in the other order). A whole Arrow batch probes with one prefix scan and the condition is evaluated on
 //! the joined batch, so an unmatched row costs a hash look-up.
 //!
 //! # What leaves state, and when
@@ -19,8 +19,9 @@
 //! current one. A row that a join preserves comes out with NULLs when it leaves without having found a match, or at once
 //! if its own columns keep it from ever finding one. A semi join puts a left row out with its first match and forgets it.
 //!
-//! NULL keys match nothing (but by `<=>`); where the join does not preserve them, rows with NULLs that keep them from
-//! matching do not get here: the filter goes below the join, and below the watermark.
+//! Rows whose NULLs keep them from matching do not get here where the join does not preserve them: the filter goes below
+//! the join, and below the watermark. State itself finds NULL by NULL, as Spark's does: it shows in a full outer join,
+//! which filters neither side, and there NULL keys match.
 //!
 //! # State
 //!
@@ -38,6 +39,9 @@ mod layout;
 mod node;
 mod run;
 mod terms;
+
+#[cfg(test)]
+mod tests;
 
 pub use bounds::{RangeBound, SideBound, StateBounds, bounds};
 pub(crate) use condition::{gather_conditions, joins_streams};

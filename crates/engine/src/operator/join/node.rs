@@ -52,7 +52,11 @@ impl UnnumberedJoin {
     pub fn of(join: &Join) -> Result<Self> {
         if !matches!(
             join.join_type,
-            JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full | JoinType::LeftSemi
+            JoinType::Inner
+                | JoinType::Left
+                | JoinType::Right
+                | JoinType::Full
+                | JoinType::LeftSemi
         ) {
             return plan_err!("a {} join of two streams has no operator", join.join_type);
         }
@@ -112,8 +116,16 @@ impl StreamJoinNode {
             return internal_err!("a join has two sides");
         };
         let (logical, bound, exprs) = match side {
-            0 => (self.left.schema(), self.bounds.left(), self.key_exprs(|key| &key.left)),
-            _ => (self.right.schema(), self.bounds.right(), self.key_exprs(|key| &key.right)),
+            0 => (
+                self.left.schema(),
+                self.bounds.left(),
+                self.key_exprs(|key| &key.left),
+            ),
+            _ => (
+                self.right.schema(),
+                self.bounds.right(),
+                self.key_exprs(|key| &key.right),
+            ),
         };
         let (keeps_left, keeps_right) = super::condition::preserved(self.join_type);
         let keeps = if side == 0 { keeps_left } else { keeps_right };
@@ -123,42 +135,64 @@ impl StreamJoinNode {
             .lead()
             .iter()
             .map(|part| Ok((lowering.expr(&part.expr, side)?, part.field.name().clone())))
-            .chain(input.schema().fields().iter().enumerate().map(|(index, field)| {
-                let column = datafusion::physical_expr::expressions::Column::new(field.name(), index);
-                Ok((Arc::new(column) as _, field.name().clone()))
-            }))
+            .chain(
+                input
+                    .schema()
+                    .fields()
+                    .iter()
+                    .enumerate()
+                    .map(|(index, field)| {
+                        let column = datafusion::physical_expr::expressions::Column::new(
+                            field.name(),
+                            index,
+                        );
+                        Ok((Arc::new(column) as _, field.name().clone()))
+                    }),
+            )
             .collect::<Result<Vec<_>>>()?;
         let projection = Arc::new(ProjectionExec::try_new(projected, Arc::clone(input))?);
         let exchange = ExchangeExec::new(projection, layout.keys(), self.partitions);
         let filter = self.filters.get(side).and_then(Option::as_ref);
-        let filter = filter.map(|filter| lowering.expr(filter, side)).transpose()?;
+        let filter = filter
+            .map(|filter| lowering.expr(filter, side))
+            .transpose()?;
         Ok(JoinSide::new(Arc::new(exchange), layout, filter))
     }
 
-    fn key_exprs(&self, of: impl Fn(&JoinKey) -> &Expr) -> Vec<(Expr, bool)> {
-        self.keys
-            .iter()
-            .map(|key| (of(key).clone(), key.null_safe))
-            .collect()
+    fn key_exprs(&self, of: impl Fn(&JoinKey) -> &Expr) -> Vec<Expr> {
+        self.keys.iter().map(of).cloned().collect()
     }
 
     /// The key's columns; a time window is two of them.
-    fn key_parts(&self, keys: &[(Expr, bool)], schema: &DFSchema) -> Result<Vec<KeyPart>> {
+    fn key_parts(&self, keys: &[Expr], schema: &DFSchema) -> Result<Vec<KeyPart>> {
         let mut parts = vec![];
-        for (index, (expr, null_safe)) in keys.iter().enumerate() {
+        for (index, expr) in keys.iter().enumerate() {
             let (_, field) = expr.to_field(schema)?;
             let evicts = self.bounds.key == Some(index);
             if !is_window(&field) {
-                parts.push(KeyPart::new(expr.clone(), field.data_type(), index, "", *null_safe, evicts));
+                parts.push(KeyPart::new(
+                    expr.clone(),
+                    field.data_type(),
+                    index,
+                    "",
+                    evicts,
+                ));
                 continue;
             }
             let arrow::datatypes::DataType::Struct(bounds) = field.data_type() else {
                 return internal_err!("a time window is a struct");
             };
             for bound in bounds {
-                let part = datafusion::functions::core::expr_fn::get_field(expr.clone(), bound.name());
+                let part =
+                    datafusion::functions::core::expr_fn::get_field(expr.clone(), bound.name());
                 let evicts = evicts && bound.name() == "end";
-                parts.push(KeyPart::new(part, bound.data_type(), index, bound.name(), *null_safe, evicts));
+                parts.push(KeyPart::new(
+                    part,
+                    bound.data_type(),
+                    index,
+                    bound.name(),
+                    evicts,
+                ));
             }
         }
         Ok(parts)
@@ -218,7 +252,14 @@ impl UserDefinedLogicalNodeCore for StreamJoinNode {
         let keys: Vec<_> = self
             .keys
             .iter()
-            .map(|key| format!("{} {} {}", key.left, if key.null_safe { "<=>" } else { "=" }, key.right))
+            .map(|key| {
+                format!(
+                    "{} {} {}",
+                    key.left,
+                    if key.null_safe { "<=>" } else { "=" },
+                    key.right
+                )
+            })
             .collect();
         let filters: Vec<_> = self.optional().map(ToString::to_string).collect();
         let evicts = |bound: Option<SideBound>| match bound {
@@ -276,7 +317,10 @@ impl UserDefinedLogicalNodeCore for StreamJoinNode {
     fn necessary_children_exprs(&self, output: &[usize]) -> Option<Vec<Vec<usize>>> {
         let width = self.left.schema().fields().len();
         let (left, right): (Vec<_>, Vec<_>) = output.iter().partition(|column| **column < width);
-        let right = right.into_iter().map(|column: usize| column - width).collect();
+        let right = right
+            .into_iter()
+            .map(|column: usize| column - width)
+            .collect();
         Some(vec![left, right])
     }
 }

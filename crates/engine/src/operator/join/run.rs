@@ -6,7 +6,8 @@
 //!   then: rows that no row to come can match leave state; those that found no match come out, if the join preserves them
 //! ```
 //!
-//! As right rows meet the left rows of their own batch in state, every pair is made once.
+//! As right rows meet the left rows of their own batch in state, every pair is made once. A semi join takes the right rows
+//! first: a left row that finds its match in its own batch is not stored at all.
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use arrow::{
@@ -112,14 +113,23 @@ impl PartitionRun {
     /// Joins the batch's rows, writes and commits state; the output streams from what the batch decided.
     pub async fn join(
         mut self,
-        [left, right]: [SendableRecordBatchStream; 2],
+        inputs: [SendableRecordBatchStream; 2],
     ) -> Result<impl futures::Stream<Item = Result<RecordBatch>>> {
         let mut stores = [
             self.checkout(Side::Left).await?,
             self.checkout(Side::Right).await?,
         ];
-        self.take_in(Side::Left, left, &mut stores).await?;
-        self.take_in(Side::Right, right, &mut stores).await?;
+        let mut inputs = [Side::Left, Side::Right]
+            .into_iter()
+            .zip(inputs)
+            .collect::<Vec<_>>();
+        if self.exec.join_type == JoinType::LeftSemi {
+            // A left row that finds its match in its own batch need not be stored.
+            inputs.reverse();
+        }
+        for (side, input) in inputs {
+            self.take_in(side, input, &mut stores).await?;
+        }
         let started = Instant::now();
         self.evict(Side::Left, &mut stores)?;
         self.evict(Side::Right, &mut stores)?;
@@ -233,7 +243,10 @@ impl PartitionRun {
             _ => {
                 let layout = &self.side(side).layout;
                 let own = take_record_batch(&layout.row_of_input(rows)?, &found.rows)?;
-                let theirs = self.side(side.other()).layout.row_of_entries(&found.entries)?;
+                let theirs = self
+                    .side(side.other())
+                    .layout
+                    .row_of_entries(&found.entries)?;
                 self.remember(side.other(), found.entries, other)?;
                 let pairs = self.paired(side, &own, &theirs)?;
                 self.put_out(pairs)?;
@@ -245,25 +258,11 @@ impl PartitionRun {
     /// The pairs of rows and the other side's entries that the condition accepts.
     fn find(&self, side: Side, rows: &RecordBatch, other: &mut StateStoreGuard) -> Result<Pairs> {
         let layout = &self.side(side).layout;
-        let mut keys = layout.key_of_input(rows)?;
-        // NULL finds itself in state, but equals nothing.
-        let complete = complete_keys(&keys, layout.null_safe());
-        let mut asking = None;
-        if let Some(complete) = complete {
-            let numbers: Vec<u32> = complete.set_indices().map(|row| row as u32).collect();
-            let numbers = UInt32Array::from(numbers);
-            keys = take_record_batch(&keys, &numbers)?;
-            asking = Some(numbers);
-        }
-        let matches = other.prefix_scan(&keys).map_err(external)?;
-        let asked = match asking {
-            None => matches.asked,
-            Some(numbers) => arrow::compute::take(&numbers, &matches.asked, None)?
-                .as_primitive()
-                .clone(),
-        };
+        let matches = other
+            .prefix_scan(&layout.key_of_input(rows)?)
+            .map_err(external)?;
         let pairs = Pairs {
-            rows: asked,
+            rows: matches.asked,
             entries: matches.entries,
         };
         let Some(condition) = &self.exec.pair else {
@@ -273,7 +272,10 @@ impl PartitionRun {
             return Ok(pairs);
         }
         let own = take_record_batch(&layout.row_of_input(rows)?, &pairs.rows)?;
-        let theirs = self.side(side.other()).layout.row_of_entries(&pairs.entries)?;
+        let theirs = self
+            .side(side.other())
+            .layout
+            .row_of_entries(&pairs.entries)?;
         let accepted = answers(condition, &self.paired(side, &own, &theirs)?)?;
         Ok(Pairs {
             rows: arrow::compute::filter(&pairs.rows, &accepted)?
@@ -350,7 +352,9 @@ impl PartitionRun {
             None => (rows.clone(), matched),
             Some(keep) => (
                 filter_record_batch(rows, &keep)?,
-                arrow::compute::filter(&matched, &keep)?.as_boolean().clone(),
+                arrow::compute::filter(&matched, &keep)?
+                    .as_boolean()
+                    .clone(),
             ),
         };
         if rows.num_rows() == 0 {
@@ -364,8 +368,8 @@ impl PartitionRun {
         Ok(())
     }
 
-    /// Which rows state is for; `None`: all. Left rows wait for the right rows of their own batch. Right rows have met all
-    /// there is: one that would be evicted now is kept only if eviction has to put it out.
+    /// Which rows state is for; `None`: all. Rows of the side that comes first wait for those of their own batch. The others
+    /// have met all there is: one that would be evicted now is kept only if eviction has to put it out.
     fn worth_keeping(
         &self,
         side: Side,
@@ -375,7 +379,7 @@ impl PartitionRun {
         let layout = &self.side(side).layout;
         match (side, self.exec.join_type) {
             (Side::Left, JoinType::LeftSemi) => Ok(Some(not(matched)?)),
-            (Side::Left, _) => Ok(None),
+            (Side::Right, JoinType::LeftSemi) | (Side::Left, _) => Ok(None),
             (Side::Right, _) => {
                 let Some((column, threshold)) = layout.eviction().at(self.eviction_ms()) else {
                     return Ok(None);
@@ -439,9 +443,10 @@ impl PartitionRun {
             .fields()
             .iter()
             .map(|field| new_null_array(field.data_type(), rows.num_rows()));
-        let nullable = row.fields().iter().map(|field| {
-            arrow::datatypes::Field::clone(field).with_nullable(true)
-        });
+        let nullable = row
+            .fields()
+            .iter()
+            .map(|field| arrow::datatypes::Field::clone(field).with_nullable(true));
         let nullable = Arc::new(arrow::datatypes::Schema::new(nullable.collect::<Vec<_>>()));
         let nulls = with_rows(&nullable, nulls.collect(), rows.num_rows())?;
         let padded = self.paired(side, rows, &nulls)?;
@@ -453,7 +458,11 @@ impl PartitionRun {
             return Ok(());
         }
         self.memory.try_grow(rows.get_array_memory_size())?;
-        let rows = with_rows(&self.exec.schema(), rows.columns().to_vec(), rows.num_rows())?;
+        let rows = with_rows(
+            &self.exec.schema(),
+            rows.columns().to_vec(),
+            rows.num_rows(),
+        )?;
         self.output.push(rows);
         Ok(())
     }
@@ -490,10 +499,14 @@ fn answers(predicate: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<Bool
 
 /// Which rows have an event time at or below `threshold` microseconds; a window stands for its end.
 fn at_or_below(rows: &RecordBatch, column: usize, threshold: i64) -> Result<BooleanArray> {
-    let wrong = || internal_datafusion_err!("a join's event time is not a timestamp in microseconds");
+    let wrong =
+        || internal_datafusion_err!("a join's event time is not a timestamp in microseconds");
     let column = rows.columns().get(column).ok_or_else(wrong)?;
     let (instants, outer) = match column.data_type() {
-        DataType::Struct(_) => (column.as_struct().columns().get(1).ok_or_else(wrong)?, column.nulls()),
+        DataType::Struct(_) => (
+            column.as_struct().columns().get(1).ok_or_else(wrong)?,
+            column.nulls(),
+        ),
         _ => (column, None),
     };
     let instants = instants
@@ -511,23 +524,14 @@ fn at_or_below(rows: &RecordBatch, column: usize, threshold: i64) -> Result<Bool
     ))
 }
 
-/// Which keys can equal another; `None`: all.
-fn complete_keys(keys: &RecordBatch, null_safe: impl Iterator<Item = bool>) -> Option<BooleanBuffer> {
-    let mut nulls = None;
-    for (key, null_safe) in keys.columns().iter().zip(null_safe) {
-        if !null_safe {
-            nulls = NullBuffer::union(nulls.as_ref(), key.logical_nulls().as_ref());
-        }
-    }
-    nulls
-        .filter(|nulls| nulls.null_count() > 0)
-        .map(|nulls| nulls.inner().clone())
-}
-
 /// Each entry once.
 fn once(entries: &RecordBatch, sequence: &arrow::array::Int64Array) -> Result<RecordBatch> {
     let mut seen = HashSet::with_capacity(entries.num_rows());
-    let first: BooleanArray = sequence.values().iter().map(|at| Some(seen.insert(*at))).collect();
+    let first: BooleanArray = sequence
+        .values()
+        .iter()
+        .map(|at| Some(seen.insert(*at)))
+        .collect();
     match first.true_count() == entries.num_rows() {
         true => Ok(entries.clone()),
         false => Ok(filter_record_batch(entries, &first)?),

@@ -13,7 +13,7 @@ use arrow::{
     datatypes::{DataType, Schema, TimeUnit},
 };
 use datafusion::{
-    common::{Column, DFSchema, ScalarValue, tree_node::TreeNode},
+    common::{Column, DFSchema, ExprSchema, ScalarValue, tree_node::TreeNode},
     logical_expr::{ColumnarValue, Expr, Operator, execution_props::ExecutionProps},
     physical_expr::create_physical_expr,
 };
@@ -63,7 +63,12 @@ pub(super) fn difference(left: &Expr, right: &Expr, schema: &DFSchema) -> Option
     Some(terms)
 }
 
-fn collect(expr: &Expr, negated: bool, schema: &DFSchema, terms: &mut Vec<SignedTerm>) -> Option<()> {
+fn collect(
+    expr: &Expr,
+    negated: bool,
+    schema: &DFSchema,
+    terms: &mut Vec<SignedTerm>,
+) -> Option<()> {
     let mut push = |term| {
         terms.push(SignedTerm { negated, term });
         Some(())
@@ -81,10 +86,17 @@ fn collect(expr: &Expr, negated: bool, schema: &DFSchema, terms: &mut Vec<Signed
             })
         }
         Expr::Negative(inner) => collect(inner, !negated, schema, terms),
-        Expr::Cast(cast) => collect_cast(&cast.expr, cast.field.data_type(), negated, schema, terms),
+        Expr::Cast(cast) => {
+            collect_cast(&cast.expr, cast.field.data_type(), negated, schema, terms)
+        }
         Expr::BinaryExpr(sum) if matches!(sum.op, Operator::Plus | Operator::Minus) => {
             collect(&sum.left, negated, schema, terms)?;
-            collect(&sum.right, negated != (sum.op == Operator::Minus), schema, terms)
+            collect(
+                &sum.right,
+                negated != (sum.op == Operator::Minus),
+                schema,
+                terms,
+            )
         }
         Expr::ScalarFunction(call) => match (call.name(), call.args.as_slice()) {
             (name, [left, right]) if ADDITIONS.contains(&name) => {
