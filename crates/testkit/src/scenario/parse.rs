@@ -54,7 +54,7 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
-const VERBS: [&str; 7] = [
+const VERBS: [&str; 8] = [
     "AddData",
     "MultiAddData",
     "CheckNewAnswer",

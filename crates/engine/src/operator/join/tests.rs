@@ -266,7 +266,7 @@ fn arrival() -> impl Strategy<Value = Arrival> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn batches_give_what_a_join_of_all_rows_in_time_gives(
