@@ -1,4 +1,7 @@
 //! What Spark finds out only when it plans a query's first batch: the query starts, and fails.
+//!
+//! What a join of two streams lacks, equalities or a single event time, its operator says itself when it is planned: by then
+//! filters above it are part of its condition, and columns that nobody reads are gone.
 use datafusion::{
     common::{DFSchema, Result},
     logical_expr::{Extension, LogicalPlan},
@@ -7,7 +10,6 @@ use datafusion::{
 use super::{
     UnsupportedOperation as No, Verdict, is_streaming,
     modes::{Keys, SESSIONS, inputs_of, keys_of},
-    range,
 };
 use crate::{
     operator::deduplicate::DeduplicateNode,
@@ -40,16 +42,6 @@ fn node(plan: &LogicalPlan, mode: OutputMode) -> Result<Verdict> {
         });
     }
     Ok(match plan {
-        LogicalPlan::Join(join)
-            if is_streaming(&join.left)?
-                && is_streaming(&join.right)?
-                && range::equalities(join).is_empty() =>
-        {
-            Err(No::StreamJoinWithoutEquality)
-        }
-        LogicalPlan::Join(join) if is_streaming(&join.left)? && is_streaming(&join.right)? => {
-            one_event_time(join.left.schema()).and(one_event_time(join.right.schema()))
-        }
         LogicalPlan::Extension(Extension { node }) => {
             match node.as_any().downcast_ref::<DeduplicateNode>() {
                 Some(duplicates) => one_event_time(duplicates.input().schema()),

@@ -28,9 +28,6 @@ pub(super) fn check(plan: &LogicalPlan, mode: OutputMode) -> Result<Verdict> {
 fn missing(plan: &LogicalPlan, mode: OutputMode) -> Result<Option<&'static str>> {
     Ok(match plan {
         LogicalPlan::Distinct(Distinct::On(_)) => Some("DISTINCT ON"),
-        LogicalPlan::Join(join) if is_streaming(&join.left)? && is_streaming(&join.right)? => {
-            Some("Join between two streams")
-        }
         LogicalPlan::Aggregate(aggregate)
             if aggregate
                 .group_expr
