@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, UserDefinedLogicalNode};
 pub mod aggregate;
 pub mod deduplicate;
 pub mod exchange;
+pub mod gather;
 pub mod join;
 pub mod limit;
 mod metrics;

@@ -23,8 +23,8 @@ use datafusion::{
 };
 
 use crate::operator::{
-    aggregate::StatefulAggregateNode, deduplicate::StatefulDeduplicateNode, join::StreamJoinNode,
-    limit::GlobalLimitNode, watermark::WatermarkNode,
+    aggregate::StatefulAggregateNode, deduplicate::StatefulDeduplicateNode, gather::GatherNode,
+    join::StreamJoinNode, limit::GlobalLimitNode, watermark::WatermarkNode,
 };
 
 /// A logical node of the engine that knows its operator.
@@ -137,6 +137,7 @@ impl ExtensionPlanner for StreamingExtensions {
             .or_else(|| planned::<StatefulDeduplicateNode>(node, &lowering))
             .or_else(|| planned::<GlobalLimitNode>(node, &lowering))
             .or_else(|| planned::<StreamJoinNode>(node, &lowering))
+            .or_else(|| planned::<GatherNode>(node, &lowering))
             .transpose()
     }
 }

@@ -19,6 +19,7 @@ use crate::{
         self,
         aggregate::StatefulAggregateNode,
         deduplicate::DeduplicateNode,
+        gather::GatherNode,
         join::{UnnumberedJoin, gather_conditions, joins_streams},
         limit::GlobalLimitNode,
         watermark::WatermarkNode,
@@ -205,7 +206,7 @@ impl Rewrite {
             OutputMode::Update => false,
         };
         let Some(rows) = GlobalLimitNode::rows_of(limit)?.filter(|_| appended) else {
-            return Ok(None);
+            return Ok(over_all_rows(limit));
         };
         if let Some(combined) = GlobalLimitNode::combine(&limit.input, rows) {
             return Ok(Some(combined));
@@ -252,6 +253,18 @@ impl Rewrite {
         });
         Ok(id)
     }
+}
+
+/// A limit of one batch's rows, which reads all of them: what keeps state below must be read to its end.
+fn over_all_rows(limit: &Limit) -> Option<LogicalPlan> {
+    let sorted = matches!(limit.input.as_ref(), LogicalPlan::Sort(_));
+    (!sorted).then(|| {
+        let input = Arc::new(GatherNode::over(limit.input.as_ref().clone()));
+        LogicalPlan::Limit(Limit {
+            input,
+            ..limit.clone()
+        })
+    })
 }
 
 /// Whether a rewritten plan is a streaming aggregation.

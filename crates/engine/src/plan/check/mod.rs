@@ -91,7 +91,7 @@ pub fn check(plan: &LogicalPlan, mode: OutputMode, checks: Checks) -> Result<Ver
     {
         return Ok(Err(objection));
     }
-    not_built::check(plan, mode)
+    not_built::check(plan)
 }
 
 fn by_rules(plan: &LogicalPlan, mode: OutputMode, checks: Checks) -> Result<Verdict> {

@@ -4,28 +4,24 @@ use datafusion::{
     logical_expr::{Distinct, Expr, LogicalPlan},
 };
 
-use super::{
-    UnsupportedOperation, Verdict, is_streaming,
-    modes::{aggregates, inputs_of},
-};
-use crate::plan::OutputMode;
+use super::{UnsupportedOperation, Verdict, is_streaming, modes::inputs_of};
 
-pub(super) fn check(plan: &LogicalPlan, mode: OutputMode) -> Result<Verdict> {
+pub(super) fn check(plan: &LogicalPlan) -> Result<Verdict> {
     if !is_streaming(plan)? {
         return Ok(Ok(()));
     }
     for input in inputs_of(plan) {
-        if let Err(objection) = check(input, mode)? {
+        if let Err(objection) = check(input)? {
             return Ok(Err(objection));
         }
     }
-    Ok(match missing(plan, mode)? {
+    Ok(match missing(plan)? {
         Some(operation) => Err(UnsupportedOperation::NotBuilt { operation }),
         None => Ok(()),
     })
 }
 
-fn missing(plan: &LogicalPlan, mode: OutputMode) -> Result<Option<&'static str>> {
+fn missing(plan: &LogicalPlan) -> Result<Option<&'static str>> {
     Ok(match plan {
         LogicalPlan::Distinct(Distinct::On(_)) => Some("DISTINCT ON"),
         LogicalPlan::Aggregate(aggregate)
@@ -35,11 +31,6 @@ fn missing(plan: &LogicalPlan, mode: OutputMode) -> Result<Option<&'static str>>
                 .any(|expr| matches!(expr, Expr::GroupingSet(_))) =>
         {
             Some("Aggregation over grouping sets")
-        }
-        LogicalPlan::Aggregate(aggregate)
-            if mode != OutputMode::Append && aggregates(&aggregate.input)? =>
-        {
-            Some("More than one aggregation")
         }
         _ => None,
     })
