@@ -104,6 +104,7 @@ impl<'a> Planner<'a> {
     pub(crate) fn parse_expression(&self, text: &str) -> Result<Expression> {
         let options = ParseOptions {
             session_time_zone: self.context.eval.time_zone.clone(),
+            origins: true,
             ..ParseOptions::default()
         };
         let parsed = options.parse_expression(text)?;

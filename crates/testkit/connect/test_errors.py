@@ -25,8 +25,6 @@ class Errors(ServerTest):
         action = lambda: self.spark.sql("select 1 / (id - id) from range(3)").collect()
         self.refused(ArithmeticException, "DIVIDE_BY_ZERO", action)
 
-    # SQL text carries no origins yet: an error at run time does not know its fragment.
-    @unittest.expectedFailure
     def test_the_place_in_the_sql_text_is_told(self):
         action = lambda: self.spark.sql("select 1 / (id - id) from range(3)").collect()
         error = self.refused(ArithmeticException, "DIVIDE_BY_ZERO", action)

@@ -2,7 +2,10 @@
 use std::sync::Arc;
 
 use millstream_engine::query::{AnyTermination, StreamingQuery};
-use millstream_spark::{error::SparkError, streaming::query_error};
+use millstream_spark::{
+    error::{Exception, SparkError},
+    streaming::query_error,
+};
 use spark_connect_proto::{
     StreamingQueryInstanceId, StreamingQueryManagerCommand, StreamingQueryManagerCommandResult,
     execute_plan_response::ResponseType,
@@ -46,7 +49,11 @@ async fn answer(
             Some(ResultType::Active(ActiveResult { active_queries }))
         }
         Command::GetQuery(id) => {
-            let query = Uuid::parse_str(id).ok().and_then(|id| streams.get(id));
+            let id = Uuid::parse_str(id).map_err(|_| {
+                let message = format!("Invalid UUID string: {id}");
+                SparkError::plain(Exception::IllegalArgument, message)
+            })?;
+            let query = streams.get(id);
             query.as_ref().map(instance).map(ResultType::Query)
         }
         Command::AwaitAnyTermination(wait) => {

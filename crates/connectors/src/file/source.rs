@@ -439,6 +439,10 @@ impl Source for FileSource {
         let bases = self.bases(&state)?;
         let mut planned = Vec::new();
         for file in self.files(&state, start, end).await? {
+            // Spark takes the path for the base path of its partition columns, and refuses a file as one.
+            if file.path == self.definition.location.path {
+                return Err(ConnectorError::BasePathNotDirectory.into());
+            }
             planned.push(self.reading.plan(file, &bases)?);
         }
         let settings = &self.definition.settings;

@@ -149,21 +149,22 @@ impl StreamingQueryManager {
             }
         }
         lock(&self.inner.queries).remove(&shared.run_id);
-        shared.end(ended.clone());
         let failure = match &ended {
             Lifecycle::Failed(failure) => Some(Arc::clone(failure)),
             _ => None,
         };
+        // Listeners hear of the end before those who wait for it go on, as with Spark.
+        self.publish(&StreamingQueryEvent::Terminated {
+            id: shared.id,
+            run_id: shared.run_id,
+            failure,
+        });
+        shared.end(ended.clone());
         self.inner.terminated.send_modify(|last| {
             // A failure stays until it is reset; awaiting must not miss it.
             if !matches!(last, Some(Lifecycle::Failed(_))) {
                 *last = Some(ended);
             }
-        });
-        self.publish(&StreamingQueryEvent::Terminated {
-            id: shared.id,
-            run_id: shared.run_id,
-            failure,
         });
     }
 

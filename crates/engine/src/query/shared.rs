@@ -205,7 +205,8 @@ impl Shared {
     pub fn add_progress(&self, progress: Arc<StreamingQueryProgress>) {
         let mut snapshot = self.snapshot();
         snapshot.recent.push_back(progress);
-        while snapshot.recent.len() > snapshot.recent_max {
+        // One fewer than the setting says, as Spark keeps them.
+        while snapshot.recent.len() >= snapshot.recent_max && !snapshot.recent.is_empty() {
             snapshot.recent.pop_front();
         }
     }

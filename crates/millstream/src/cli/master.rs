@@ -1,8 +1,7 @@
 //! `--master`: how many threads run plans.
 //!
-//! The number is fixed when the engine starts. A program's own `.master("local[N]")` comes later, with its session,
-//! and then says into how many partitions its queries are cut (`spark.default.parallelism`), which bounds their
-//! parallelism in the same way.
+//! The number is fixed when the engine starts. A program's own `.master("local[N]")` comes later, with its session, and
+//! then says how many partitions its plans have (`spark.default.parallelism`): one plan keeps no more threads busy.
 use std::num::NonZero;
 
 use super::CliError;

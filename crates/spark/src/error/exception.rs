@@ -23,6 +23,8 @@ pub enum Exception {
     IllegalArgument,
     /// `org.apache.spark.SparkUnsupportedOperationException`
     Unsupported,
+    /// `java.lang.IllegalStateException`
+    IllegalState,
     /// `org.apache.spark.SparkNoSuchElementException`
     NoSuchElement,
     /// `org.apache.spark.SparkClassNotFoundException`
@@ -112,6 +114,7 @@ impl Exception {
                 EXC,
                 THR,
             ],
+            Self::IllegalState => &["java.lang.IllegalStateException", RT, EXC, THR],
             Self::NoSuchElement => &[
                 "org.apache.spark.SparkNoSuchElementException",
                 "java.util.NoSuchElementException",
@@ -188,11 +191,15 @@ impl Exception {
             Exception::Timeout,
             Exception::JsonParse,
             Exception::Python,
+            Exception::IllegalState,
         ];
+        // A class that only ancestors stand for is the one that is nearest to it.
+        let distance = |exception: &Self| exception.hierarchy().iter().position(|c| *c == name);
         let found = ALL
             .into_iter()
-            .find(|exception| exception.hierarchy().contains(&name));
-        found.unwrap_or(Self::Spark)
+            .filter_map(|exception| distance(&exception).map(|steps| (steps, exception)))
+            .min_by_key(|(steps, _)| *steps);
+        found.map_or(Self::Spark, |(_, exception)| exception)
     }
 
     /// The class itself.

@@ -204,6 +204,10 @@ impl Expressions<'_> {
         }
         let (lower, lower_text) = self.bound(lower, true, units, order)?;
         let (upper, upper_text) = self.bound(upper, false, units, order)?;
+        let (lower, upper) = match units == WindowFrameUnits::Rows && ends_before(&lower, &upper) {
+            true => (beyond(), beyond()),
+            false => (lower, upper),
+        };
         let frame = WindowFrame::new_bounds(units, lower, upper);
         Ok((
             frame,
@@ -281,6 +285,28 @@ impl Expressions<'_> {
             }
         }
     }
+}
+
+/// Whether a frame of rows ends before it starts: it holds no row, which is no error in Spark.
+fn ends_before(lower: &WindowFrameBound, upper: &WindowFrameBound) -> bool {
+    let rows = |value: &ScalarValue| match value.cast_to(&DataType::Int64) {
+        Ok(ScalarValue::Int64(rows)) => rows,
+        _ => None,
+    };
+    let offset = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::CurrentRow => Some(0),
+        WindowFrameBound::Preceding(value) => rows(value).map(|rows| -rows),
+        WindowFrameBound::Following(value) => rows(value),
+    };
+    match (offset(lower), offset(upper)) {
+        (Some(lower), Some(upper)) => lower > upper,
+        _ => false,
+    }
+}
+
+/// A bound that lies behind the last row of any partition.
+fn beyond() -> WindowFrameBound {
+    WindowFrameBound::Following(ScalarValue::UInt64(Some(1 << 40)))
 }
 
 /// The length of an interval offset, and whether it points back.

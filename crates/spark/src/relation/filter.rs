@@ -1,10 +1,15 @@
 //! `WHERE`, `HAVING`, limits and hints.
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlanBuilder;
-use spark_connect_proto::{Filter, Hint, Limit, Offset, SubqueryAlias, Tail};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
+use spark_connect_proto::{
+    Expression, Filter, Hint, Limit, Offset, SubqueryAlias, Tail, expression::ExprType,
+};
 
-use super::{input, project::has_aggregate};
+use super::{
+    input,
+    project::{compute_windows, has_aggregate, reads_window},
+};
 use crate::{
     error::{Result, SparkError, quoted},
     expression::Expressions,
@@ -20,6 +25,9 @@ impl Planner<'_> {
             .condition
             .as_ref()
             .ok_or_else(|| crate::expression::not_set("Filter", "condition"))?;
+        if let Some(condition) = qualified_by(condition) {
+            return self.qualify(rows, condition);
+        }
         let (value, windows) = {
             let below = rows.below.clone();
             let scope = Expressions::new(self, vec![&rows])
@@ -36,11 +44,44 @@ impl Planner<'_> {
         self.filtered(rows, value)
     }
 
+    /// The rows for which a condition on window functions is true. The windows are over the rows that HAVING left.
+    fn qualify(&self, rows: Resolved, condition: &Expression) -> Result<Resolved> {
+        let value = {
+            let below = rows.below.clone();
+            let scope =
+                Expressions::new(self, vec![&rows]).with_below(below.as_ref().map(|b| &b.input));
+            scope.condition(condition)?
+        };
+        // The select list's own window functions are columns of the plan below it by now.
+        let mut selected = rows.below.iter().flat_map(|below| &below.projection);
+        if !value.has_window() && !selected.any(reads_window) {
+            return Err(SparkError::analysis(
+                "QUALIFY_REQUIRES_WINDOW_FUNCTION",
+                &[],
+            ));
+        }
+        let output = rows.output.clone();
+        let (rows, values) = self.reach_below(rows, vec![value])?;
+        let columns = values.into_iter().map(|value| (String::new(), value, true));
+        let (plan, values) = compute_windows(rows.plan.clone(), columns.collect())?;
+        let mut plan = LogicalPlanBuilder::from(plan);
+        for (_, value, _) in values {
+            plan = plan.filter(value.expr)?;
+        }
+        let kept: Vec<_> = output
+            .iter()
+            .map(|a| Expr::Column(a.column.clone()))
+            .collect();
+        let mut qualified = rows.derive(plan.project(kept)?.build()?, output);
+        qualified.below = None;
+        Ok(qualified)
+    }
+
     /// The rows for which `value` is true.
     pub(crate) fn filtered(&self, rows: Resolved, value: TypedExpr) -> Result<Resolved> {
         let over_aggregate = rows.below.as_ref().is_some_and(|b| b.aggregate.is_some());
         if (has_aggregate(&value.expr) && !over_aggregate) || value.has_window() {
-            let inner = invalid_parts(&value);
+            let inner = with_qualifiers(&invalid_parts(&value), &rows);
             return Err(SparkError::analysis(
                 "INVALID_WHERE_CONDITION",
                 &[
@@ -145,6 +186,43 @@ pub(crate) fn streaming_action() -> SparkError {
         "Queries with streaming sources must be executed with writeStream.start(), or from a streaming table or flow \
          definition within a Spark Declarative Pipeline.",
     )
+}
+
+/// An expression's text with the columns written as `table.column`, as some messages show them.
+pub(super) fn with_qualifiers(text: &str, rows: &Resolved) -> String {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(is_name) {
+        let (before, tail) = rest.split_at(at);
+        let end = tail.find(|c| !is_name(c)).unwrap_or(tail.len());
+        let (word, after) = tail.split_at(end);
+        shown.push_str(before);
+        let column = rows
+            .output
+            .iter()
+            .find(|a| a.name == word && !a.qualifier.is_empty());
+        if let Some(column) = column.filter(|_| !after.starts_with('(') && !shown.ends_with('.')) {
+            shown.push_str(&column.qualifier.join("."));
+            shown.push('.');
+        }
+        shown.push_str(word);
+        rest = after;
+    }
+    shown + rest
+}
+
+/// The condition of `QUALIFY`, if the filter is one.
+fn qualified_by(condition: &Expression) -> Option<&Expression> {
+    match &condition.expr_type {
+        Some(ExprType::UnresolvedFunction(f))
+            if f.is_internal == Some(true)
+                && f.function_name == crate::sql::internal_function::QUALIFY =>
+        {
+            f.arguments.first()
+        }
+        _ => None,
+    }
 }
 
 /// The aggregate and window functions of a condition, as messages list them.

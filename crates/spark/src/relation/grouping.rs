@@ -111,7 +111,8 @@ impl Planner<'_> {
                             aliased,
                         } = item
                         {
-                            keys.push(self.key(name, value, aliased)?);
+                            let key = self.key(name, value, aliased);
+                            keys.push(key.map_err(|error| qualified_aggregate(error, rows))?);
                         }
                     }
                 }
@@ -264,5 +265,16 @@ fn ordinal(expression: &Expression) -> Option<i32> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Spark shows the aggregate function with the tables of its columns.
+fn qualified_aggregate(error: SparkError, rows: &Resolved) -> SparkError {
+    match error.message_parameters.get("sqlExpr") {
+        Some(text) if error.is("GROUP_BY_AGGREGATE") => {
+            let text = super::filter::with_qualifiers(text, rows);
+            SparkError::analysis("GROUP_BY_AGGREGATE", &[("sqlExpr", &text)])
+        }
+        _ => error,
     }
 }

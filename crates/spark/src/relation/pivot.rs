@@ -7,7 +7,10 @@ use datafusion::{
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::{Expr, LogicalPlanBuilder, expr::AggregateFunction, expr::NullTreatment, lit},
 };
-use spark_connect_proto::{Aggregate, Expression, expression::ExprType};
+use spark_connect_proto::{
+    Aggregate, Expression,
+    expression::{ExprType, literal::LiteralType},
+};
 
 use crate::{
     cast::coerce,
@@ -15,7 +18,7 @@ use crate::{
     expression::{Expressions, SelectItem},
     literal::{literal_name, typed_literal},
     planner::Planner,
-    scope::Resolved,
+    scope::{Attribute, Resolved},
     typed::TypedExpr,
     types::sql_name,
 };
@@ -36,18 +39,20 @@ impl Planner<'_> {
                 &[("elem", "'*'"), ("prettyName", "Pivot")],
             ));
         }
+        let names = remaining_columns(&node.grouping_expressions);
         let (mut keys, items, column) = {
             let scope = Expressions::new(self, vec![&rows]);
             let column = pivot
                 .col
                 .as_ref()
                 .ok_or_else(|| crate::expression::not_set("Pivot", "col"))?;
-            let keys = self.keys(&scope, &node.grouping_expressions)?;
-            (
-                keys,
-                scope.select_list(&node.aggregate_expressions)?,
-                scope.value(column)?,
-            )
+            let column = scope.value(column)?;
+            let items = scope.select_list(&node.aggregate_expressions)?;
+            let keys = match &names {
+                Some(_) => self.keys_of(unused(&rows, &items, &column))?,
+                None => self.keys(&scope, &node.grouping_expressions)?,
+            };
+            (keys, items, column)
         };
         let values = if pivot.values.is_empty() {
             if rows.is_streaming {
@@ -60,8 +65,9 @@ impl Planner<'_> {
                 .iter()
                 .map(|v| typed_literal(v, &self.context.eval));
             let mut values = vec![];
-            for literal in literals {
+            for (index, literal) in literals.enumerate() {
                 let literal = literal?;
+                let given = names.as_ref().and_then(|n| n.get(index).cloned().flatten());
                 let value = coerce(literal.clone(), &column.data_type, &self.context.eval)
                     .map_err(|_| {
                         SparkError::analysis(
@@ -73,7 +79,7 @@ impl Planner<'_> {
                             ],
                         )
                     })?;
-                values.push((value, literal.name));
+                values.push((value, given.unwrap_or(literal.name)));
             }
             values
         };
@@ -234,6 +240,44 @@ impl Planner<'_> {
         );
         Ok(grouped.derive(plan.build()?, output))
     }
+}
+
+/// The columns that neither the aggregates nor the pivot column read.
+fn unused(rows: &Resolved, items: &[SelectItem], pivot: &TypedExpr) -> Vec<SelectItem> {
+    let mut used = pivot.expr.column_refs();
+    for item in items {
+        used.extend(match item {
+            SelectItem::Column { value, .. } => value.expr.column_refs(),
+            SelectItem::Generator { generator, .. } => generator.input.expr.column_refs(),
+        });
+    }
+    let columns = rows.output.iter().filter(|a| !used.contains(&a.column));
+    let item = |attribute: &Attribute| SelectItem::Column {
+        name: attribute.name.clone(),
+        value: attribute.reference(),
+        aliased: false,
+    };
+    columns.map(item).collect()
+}
+
+/// Whether SQL left it open which columns stay as they are; if so, the names given to the listed values or columns.
+pub(super) fn remaining_columns(expressions: &[Expression]) -> Option<Vec<Option<String>>> {
+    let [expression] = expressions else {
+        return None;
+    };
+    let Some(ExprType::UnresolvedFunction(function)) = &expression.expr_type else {
+        return None;
+    };
+    let marked = function.is_internal == Some(true)
+        && function.function_name == crate::sql::internal_function::REMAINING_COLUMNS;
+    let name = |argument: &Expression| match &argument.expr_type {
+        Some(ExprType::Literal(literal)) => match &literal.literal_type {
+            Some(LiteralType::String(name)) => Some(name.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    marked.then(|| function.arguments.iter().map(name).collect())
 }
 
 fn has_star(expression: &Expression) -> bool {

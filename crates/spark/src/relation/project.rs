@@ -143,6 +143,15 @@ pub(crate) fn has_aggregate(expr: &Expr) -> bool {
         .unwrap_or(false)
 }
 
+/// Begins the names of the columns that window functions are computed into.
+const WINDOW_COLUMN: &str = "over#";
+
+/// Whether an expression above [`compute_windows`] reads a window function's value.
+pub(crate) fn reads_window(expr: &Expr) -> bool {
+    let mut columns = expr.column_refs().into_iter();
+    columns.any(|column| column.name.starts_with(WINDOW_COLUMN))
+}
+
 /// Moves window functions into plan nodes below.
 pub(crate) fn compute_windows(
     plan: LogicalPlan,
@@ -166,7 +175,7 @@ pub(crate) fn compute_windows(
     let named: Vec<Expr> = functions
         .iter()
         .enumerate()
-        .map(|(i, f)| f.clone().alias(format!("over#{i}")))
+        .map(|(i, f)| f.clone().alias(format!("{WINDOW_COLUMN}{i}")))
         .collect();
     // One node per partitioning and order: DataFusion sorts once for each.
     let streaming = is_streaming(&plan)?;
@@ -207,7 +216,7 @@ pub(crate) fn compute_windows(
                 .expr
                 .transform_down(|e| match functions.iter().position(|f| *f == e) {
                     Some(i) => Ok(Transformed::new(
-                        Expr::Column(Column::new_unqualified(format!("over#{i}"))),
+                        Expr::Column(Column::new_unqualified(format!("{WINDOW_COLUMN}{i}"))),
                         true,
                         TreeNodeRecursion::Jump,
                     )),

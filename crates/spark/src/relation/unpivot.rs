@@ -31,8 +31,12 @@ impl Planner<'_> {
                 }
                 Ok(all)
             };
-            let ids = columns(&node.ids)?;
-            let values = match &node.values {
+            let names = super::pivot::remaining_columns(&node.ids);
+            let mut ids = match names {
+                Some(_) => vec![],
+                None => columns(&node.ids)?,
+            };
+            let mut values = match &node.values {
                 Some(values) => columns(&values.values)?,
                 None => rows
                     .output
@@ -41,6 +45,18 @@ impl Planner<'_> {
                     .map(|a| (a.name.clone(), a.reference()))
                     .collect(),
             };
+            if let Some(names) = names {
+                let used = |a: &&Attribute| {
+                    !values
+                        .iter()
+                        .any(|(_, value)| value.as_column() == Some(&a.column))
+                };
+                let others = rows.output.iter().filter(used);
+                ids.extend(others.map(|a| (a.name.clone(), a.reference())));
+                for ((name, _), given) in values.iter_mut().zip(names) {
+                    *name = given.unwrap_or_else(|| std::mem::take(name));
+                }
+            }
             (ids, values)
         };
         if values.is_empty() {

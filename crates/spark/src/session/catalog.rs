@@ -24,7 +24,7 @@ use spark_connect_proto::{
 };
 use tokio::runtime::Handle;
 
-use super::{Session, command, execute, lock, settings, tables::SavedTable};
+use super::{Session, command, execute, listing, lock, settings, tables::SavedTable};
 use crate::{
     error::{Result, SparkError},
     planner::{Catalog, Planner},
@@ -41,8 +41,7 @@ pub(super) struct SessionCatalog {
 
 impl SessionCatalog {
     fn settings(&self) -> Result<ConnectorSettings> {
-        let inner = &self.session.inner;
-        settings::connectors(&inner.conf, inner.environment.streaming().parallelism)
+        settings::connectors(self.session.conf(), self.session.parallelism())
     }
 
     /// A view of this session or of all.
@@ -308,6 +307,6 @@ impl Catalog for SessionCatalog {
         planner: &Planner<'_>,
         catalog: &CatalogRelation,
     ) -> Result<Resolved> {
-        command::catalog_relation(&self.session, planner, catalog)
+        listing::catalog_relation(&self.session, planner, catalog)
     }
 }

@@ -1,19 +1,16 @@
 //! Statements that are not queries: of the protocol, and of SQL.
 use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, StringArray},
-    datatypes::{DataType, Field, Schema},
-};
+use arrow::{array::RecordBatch, datatypes::Schema};
 use spark_connect_proto::{
-    Catalog as CatalogRelation, Command, CreateDataFrameViewCommand, LocalRelation, Relation, Sql,
-    SqlCommand, catalog::CatType, command::CommandType, relation::RelType,
+    Command, CreateDataFrameViewCommand, LocalRelation, Relation, Sql, SqlCommand,
+    command::CommandType, relation::RelType,
 };
 use tokio::runtime::Handle;
 
-use super::{Session, execute, lock, tables};
+use super::{Session, ddl, execute, listing, listing::strings, lock, tables};
 use crate::{
-    error::{Exception, Result, SparkError, quoted_id},
+    error::{Result, SparkError, quoted_id},
     planner::Planner,
     relation::table_of_batches,
     scope::Resolved,
@@ -199,17 +196,21 @@ pub(super) fn statement(
             }
             nothing(planner)
         }
-        sql::Command::DropTable(drop) => drop_table(session, planner, drop),
-        sql::Command::CreateTable(table) => create_table(session, planner, table),
-        sql::Command::Insert(insert) => insert_rows(session, planner, insert),
-        sql::Command::ShowTables(_) | sql::Command::ShowViews(_) => show_tables(session, planner),
-        sql::Command::DescribeTable { table, .. } => {
-            let parts = sql::parse_multipart_identifier(table)?;
-            let found = planner.catalog.table(planner, &parts, false)?;
-            let found = found.ok_or_else(|| crate::relation::table_not_found(&parts))?;
-            describe(planner, &found)
+        sql::Command::DropTable(drop) => ddl::drop_table(session, planner, drop),
+        sql::Command::TruncateTable(truncate) => {
+            ddl::truncate_table(session, planner, &truncate.table_name)
         }
-        sql::Command::DescribeQuery(query) => describe(planner, &planner.relation(query)?),
+        sql::Command::CreateTable(table) => ddl::create_table(session, planner, table),
+        sql::Command::Insert(insert) => ddl::insert(session, planner, insert),
+        sql::Command::UseDatabase { name } => listing::use_database(planner, name),
+        sql::Command::ShowTables(of) => listing::show_tables(session, planner, of),
+        sql::Command::ShowViews(of) => listing::show_views(session, planner, of),
+        sql::Command::ShowDatabases(of) => listing::show_databases(planner, of),
+        sql::Command::ShowColumns { table } => listing::show_columns(planner, table),
+        sql::Command::DescribeTable { table, extended } => {
+            listing::describe_table(session, planner, table, *extended)
+        }
+        sql::Command::DescribeQuery(query) => listing::describe(planner, &planner.relation(query)?),
         sql::Command::Explain { mode, statement } => explain(session, planner, *mode, statement),
         sql::Command::RefreshTable { .. }
         | sql::Command::ClearCache
@@ -225,28 +226,6 @@ pub(super) fn statement(
 /// An empty result without columns.
 fn nothing(planner: &Planner<'_>) -> Result<Resolved> {
     table_of_batches(planner, &Schema::empty(), vec![])
-}
-
-/// A result of string columns.
-fn strings(
-    planner: &Planner<'_>,
-    names: &[&str],
-    rows: Vec<Vec<Option<String>>>,
-) -> Result<Resolved> {
-    let fields: Vec<_> = names
-        .iter()
-        .map(|name| Field::new(*name, DataType::Utf8, true))
-        .collect();
-    let schema = Arc::new(Schema::new(fields));
-    let columns = (0..names.len()).map(|index| {
-        let values: StringArray = rows
-            .iter()
-            .map(|row| row.get(index).cloned().flatten())
-            .collect();
-        Arc::new(values) as ArrayRef
-    });
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect())?;
-    table_of_batches(planner, &schema, vec![batch])
 }
 
 fn set_conf(session: &Session, planner: &Planner<'_>, set: &SetCommand) -> Result<Resolved> {
@@ -277,179 +256,6 @@ fn set_conf(session: &Session, planner: &Planner<'_>, set: &SetCommand) -> Resul
     strings(planner, &["key", "value"], rows)
 }
 
-fn drop_table(
-    session: &Session,
-    planner: &Planner<'_>,
-    drop: &spark_connect_proto::DropTable,
-) -> Result<Resolved> {
-    let parts = sql::parse_multipart_identifier(&drop.table_name)?;
-    let name = parts
-        .last()
-        .cloned()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    let dropped = lock(&session.environment().tables).remove(&name);
-    match dropped {
-        None if !drop.if_exists => return Err(crate::relation::table_not_found(&parts)),
-        // Files at a location that the user chose are the user's.
-        Some(table) if std::path::Path::new(&table.location).starts_with(warehouse(session)) => {
-            if let Err(error) = std::fs::remove_dir_all(&table.location) {
-                tracing::warn!(location = table.location, %error, "cannot delete the files of a dropped table");
-            }
-        }
-        _ => {}
-    }
-    nothing(planner)
-}
-
-fn warehouse(session: &Session) -> std::path::PathBuf {
-    let warehouse = session.environment().warehouse();
-    std::path::absolute(warehouse).unwrap_or_else(|_| warehouse.clone())
-}
-
-fn create_table(
-    session: &Session,
-    planner: &Planner<'_>,
-    table: &sql::CreateTable,
-) -> Result<Resolved> {
-    let parts = sql::parse_multipart_identifier(&table.table)?;
-    let name = parts.last().cloned().unwrap_or_default();
-    if session.environment().saved_table(&name).is_some() {
-        if table.if_not_exists {
-            return nothing(planner);
-        }
-        return Err(SparkError::new(
-            Exception::Analysis,
-            "TABLE_OR_VIEW_ALREADY_EXISTS",
-            &[("relationName", &crate::error::quoted_name(&parts))],
-        ));
-    }
-    let query = table
-        .query
-        .as_ref()
-        .map(|query| planner.relation(query))
-        .transpose()?;
-    let schema = match (&query, &table.schema) {
-        (Some(query), _) => Schema::new(query.fields()),
-        (None, Some(schema)) => match types::data_type_from_proto(schema)? {
-            DataType::Struct(fields) => Schema::new(fields),
-            other => return Err(SparkError::internal(format!("a table of type {other}"))),
-        },
-        (None, None) => return Err(SparkError::unsupported("a table without columns")),
-    };
-    if !table.partitioned_by.is_empty() || !table.clustered_by.is_empty() {
-        return Err(SparkError::unsupported(
-            "PARTITIONED BY and CLUSTER BY in CREATE TABLE",
-        ));
-    }
-    let format = tables::format_of(session, table.provider.as_deref());
-    let saved = tables::create(
-        session,
-        &name,
-        &format,
-        Arc::new(schema),
-        table.location.clone(),
-        table.options.clone(),
-        vec![],
-    )?;
-    if let Some(query) = query {
-        append(
-            session,
-            &query,
-            &saved,
-            millstream_connectors::file::SaveMode::Append,
-        )?;
-    }
-    nothing(planner)
-}
-
-fn append(
-    session: &Session,
-    rows: &Resolved,
-    table: &tables::SavedTable,
-    mode: millstream_connectors::file::SaveMode,
-) -> Result<()> {
-    let path = Some(table.location.clone());
-    Handle::current().block_on(tables::write_to(
-        session,
-        rows,
-        &table.format,
-        path,
-        &table.options,
-        &table.partition_by,
-        mode,
-    ))
-}
-
-fn insert_rows(session: &Session, planner: &Planner<'_>, insert: &sql::Insert) -> Result<Resolved> {
-    use millstream_connectors::file::SaveMode;
-    let parts = sql::parse_multipart_identifier(&insert.table)?;
-    let name = parts.last().cloned().unwrap_or_default();
-    let table = session
-        .environment()
-        .saved_table(&name)
-        .ok_or_else(|| crate::relation::table_not_found(&parts))?;
-    if insert.by_name || !insert.columns.is_empty() || !insert.partition.is_empty() {
-        return Err(SparkError::unsupported(
-            "INSERT with a column list or a PARTITION clause",
-        ));
-    }
-    let rows = planner.relation(&insert.input)?;
-    let rows = tables::as_rows_of(planner, &rows, &table.schema)?;
-    append(
-        session,
-        &rows,
-        &table,
-        if insert.overwrite {
-            SaveMode::Overwrite
-        } else {
-            SaveMode::Append
-        },
-    )?;
-    nothing(planner)
-}
-
-fn show_tables(session: &Session, planner: &Planner<'_>) -> Result<Resolved> {
-    let mut rows: Vec<(String, String, bool)> = lock(&session.environment().tables)
-        .keys()
-        .map(|name| ("default".to_string(), name.clone(), false))
-        .chain(
-            lock(&session.inner.views)
-                .keys()
-                .map(|name| (String::new(), name.clone(), true)),
-        )
-        .collect();
-    rows.sort();
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("namespace", DataType::Utf8, false),
-        Field::new("tableName", DataType::Utf8, false),
-        Field::new("isTemporary", DataType::Boolean, false),
-    ]));
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(
-            rows.iter().map(|row| row.0.as_str()),
-        )),
-        Arc::new(StringArray::from_iter_values(
-            rows.iter().map(|row| row.1.as_str()),
-        )),
-        Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(row.2)))),
-    ];
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-    table_of_batches(planner, &schema, vec![batch])
-}
-
-fn describe(planner: &Planner<'_>, of: &Resolved) -> Result<Resolved> {
-    let rows = of.output.iter().map(|attribute| {
-        let data_type = types::simple_string(&attribute.data_type);
-        vec![Some(attribute.name.clone()), Some(data_type), None]
-    });
-    strings(
-        planner,
-        &["col_name", "data_type", "comment"],
-        rows.collect(),
-    )
-}
-
 fn explain(
     session: &Session,
     planner: &Planner<'_>,
@@ -472,60 +278,4 @@ fn explain(
     };
     let text = Handle::current().block_on(execute::explain(session, &resolved, mode))?;
     strings(planner, &["plan"], vec![vec![Some(text)]])
-}
-
-/// `spark.catalog…`.
-pub(super) fn catalog_relation(
-    session: &Session,
-    planner: &Planner<'_>,
-    catalog: &CatalogRelation,
-) -> Result<Resolved> {
-    let boolean = |name: &str, value: bool| {
-        let schema = Arc::new(Schema::new(vec![Field::new(
-            name,
-            DataType::Boolean,
-            false,
-        )]));
-        let values: ArrayRef = Arc::new(BooleanArray::from(vec![value]));
-        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![values])?;
-        table_of_batches(planner, &schema, vec![batch])
-    };
-    match &catalog.cat_type {
-        Some(CatType::DropTempView(view)) => {
-            let dropped = lock(&session.inner.views).remove(&view.view_name.to_ascii_lowercase());
-            boolean("value", dropped.is_some())
-        }
-        Some(CatType::DropGlobalTempView(view)) => {
-            let dropped = lock(&session.environment().global_views)
-                .remove(&view.view_name.to_ascii_lowercase());
-            boolean("value", dropped.is_some())
-        }
-        Some(CatType::TableExists(table)) => {
-            let parts = sql::parse_multipart_identifier(&table.table_name)?;
-            boolean(
-                "value",
-                planner.catalog.table(planner, &parts, false)?.is_some(),
-            )
-        }
-        Some(CatType::CurrentDatabase(_)) => {
-            strings(planner, &["value"], vec![vec![Some("default".to_string())]])
-        }
-        Some(CatType::CurrentCatalog(_)) => strings(
-            planner,
-            &["value"],
-            vec![vec![Some("spark_catalog".to_string())]],
-        ),
-        Some(CatType::ClearCache(_) | CatType::RefreshTable(_) | CatType::UncacheTable(_)) => {
-            nothing(planner)
-        }
-        other => {
-            let text = format!("{other:?}");
-            let name = text
-                .trim_start_matches("Some(")
-                .split(['(', ' '])
-                .next()
-                .unwrap_or_default();
-            Err(SparkError::unsupported(format!("spark.catalog: {name}")))
-        }
-    }
 }

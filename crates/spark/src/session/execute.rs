@@ -98,7 +98,7 @@ pub(super) async fn run(
         .now_ms()
         .saturating_mul(1000);
     let plan = crate::functions::bind_clock(Output::of(resolved)?.plan, now_us)?;
-    let state = session.inner.state.clone();
+    let state = session.state();
     let runtime = session.inner.environment.plans().clone();
     let (sender, receiver) = mpsc::channel(QUEUED_BATCHES);
     let started = runtime.spawn(async move {
@@ -225,7 +225,7 @@ pub(super) async fn explain(
     if resolved.is_streaming {
         return Ok(format!("== Logical Plan ==\n{logical}\n"));
     }
-    let state = session.inner.state.clone();
+    let state = session.state();
     let optimized = state.optimize(&plan)?;
     let physical = state
         .query_planner()

@@ -7,16 +7,21 @@
 //! | `settings` | confs as connectors know them |
 //! | `execute` | running a resolved plan, rows as clients want them |
 //! | `command` | statements that are not queries |
-//! | `tables` | saved tables and writes to files |
+//! | `listing` | `SHOW`, `DESCRIBE`, `spark.catalog` |
+//! | `ddl` | tables made, filled and dropped by SQL |
+//! | `tables` | saved tables and writes to files; `streamed`: streams into them |
 //!
 //! Resolution may read files (schema inference) and is CPU work on deep trees, so it runs on a blocking thread; plans run on
 //! the environment's plan runtime.
 mod catalog;
 mod command;
+mod ddl;
 mod environment;
 mod execute;
 mod in_order;
+mod listing;
 mod settings;
+mod streamed;
 mod tables;
 
 use std::{
@@ -190,6 +195,24 @@ impl Session {
         work(&planner)
     }
 
+    /// How many threads one plan of this session may keep busy: `spark.default.parallelism`, which a program's own
+    /// `master("local[N]")` sets, else all that the engine has.
+    pub(crate) fn parallelism(&self) -> usize {
+        let wanted = self.inner.conf.integer("spark.default.parallelism");
+        wanted
+            .and_then(|count| usize::try_from(count).ok())
+            .filter(|count| *count > 0)
+            .unwrap_or(self.inner.environment.streaming().parallelism)
+    }
+
+    /// DataFusion's session, for plans of this session's parallelism.
+    fn state(&self) -> SessionState {
+        let mut state = self.inner.state.clone();
+        let execution = &mut state.config_mut().options_mut().execution;
+        execution.target_partitions = self.parallelism();
+        state
+    }
+
     fn function_context(&self) -> FunctionContext {
         let conf = self.inner.conf.snapshot();
         FunctionContext {
@@ -233,23 +256,21 @@ impl Session {
             .as_ref()
             .ok_or_else(|| SparkError::internal("a streaming write without input"))?;
         let resolved = self.resolve(input).await?;
+        let start = streamed::into_table(self, start, &resolved)?;
         let output = execute::Output::of(&resolved)?;
         let conf = self.inner.conf.snapshot();
         let input = streaming::StreamingInput {
             plan: output.plan,
             schema: Arc::new(Schema::new(resolved.fields())),
-            session: self.inner.state.clone(),
-            connectors: settings::connectors(
-                &conf,
-                self.inner.environment.streaming().parallelism,
-            )?,
+            session: self.state(),
+            connectors: settings::connectors(&conf, self.parallelism())?,
+            parallelism: self.parallelism(),
             conf,
             memory_tables: self.inner.memory_tables.clone(),
         };
         // The loop, its sources and its sink belong to the plan runtime.
         let environment = Arc::clone(&self.inner.environment);
         let manager = self.inner.streams.clone();
-        let start = start.clone();
         let runtime = self.inner.environment.plans().clone();
         let started = runtime
             .spawn(async move {

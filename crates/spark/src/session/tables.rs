@@ -4,11 +4,11 @@
 //! files outlives the process, as with Spark when no Hive metastore is configured.
 use std::{collections::HashMap, sync::Arc};
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
     datasource::source_as_provider,
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::LogicalPlan,
 };
 use millstream_connectors::{
     file::{BatchWriteRequest, FileTable, SaveMode, write_batch_files},
@@ -22,10 +22,8 @@ use spark_connect_proto::{
 
 use super::{Session, environment::DEFAULT_DATABASE, execute, lock, settings};
 use crate::{
-    cast::{CastMode, cast},
-    error::{Exception, Result, SparkError, quoted_name},
-    planner::Planner,
-    scope::{Attribute, Resolved},
+    error::{Exception, Result, SparkError, quoted_id, quoted_name},
+    scope::Resolved,
     sql::parse_multipart_identifier,
 };
 
@@ -153,10 +151,7 @@ pub(super) async fn write_to(
         path,
         partition_by: partition_by.to_vec(),
         mode,
-        settings: settings::connectors(
-            session.conf(),
-            session.environment().streaming().parallelism,
-        )?,
+        settings: settings::connectors(session.conf(), session.parallelism())?,
     };
     let schema = Arc::new(Schema::new(resolved.fields()));
     write_batch_files(&request, schema, vec![rows]).await?;
@@ -195,24 +190,18 @@ async fn save_table(
         ),
         (Some(_), SaveMode::Ignore) => return Ok(()),
         (Some(saved), SaveMode::Append) => (saved, SaveMode::Append),
-        (Some(_), SaveMode::ErrorIfExists) => return Err(already_exists(&parts)),
+        (Some(_), SaveMode::ErrorIfExists) => return Err(already_exists(&table)),
         (_, mode) => {
-            let columns = &write.partitioning_columns;
             let options = write.options.clone();
-            let schema = Arc::new(Schema::new(resolved.fields()));
-            let location = options.get("path").cloned();
-            (
-                create(
-                    session,
-                    &table,
-                    format,
-                    schema,
-                    location,
-                    options,
-                    columns.clone(),
-                )?,
-                mode,
-            )
+            let new = NewTable {
+                name: &table,
+                format,
+                schema: Schema::new(resolved.fields()),
+                location: options.get("path").cloned(),
+                options,
+                partition_by: write.partitioning_columns.clone(),
+            };
+            (create(session, new)?, mode)
         }
     };
     let mode = if mode == SaveMode::ErrorIfExists {
@@ -240,24 +229,38 @@ fn without_path(options: &HashMap<String, String>) -> HashMap<String, String> {
         .collect()
 }
 
-fn already_exists(parts: &[String]) -> SparkError {
+/// A table of that name is there.
+pub(super) fn already_exists(name: &str) -> SparkError {
+    let parts = [super::listing::CATALOG, DEFAULT_DATABASE, name];
     SparkError::new(
         Exception::Analysis,
         "TABLE_OR_VIEW_ALREADY_EXISTS",
-        &[("relationName", &quoted_name(parts))],
+        &[("relationName", &quoted_name(&parts))],
     )
 }
 
+/// A table to be put into the catalog.
+pub(super) struct NewTable<'a> {
+    pub name: &'a str,
+    pub format: &'a str,
+    pub schema: Schema,
+    /// Where its files are; below the warehouse folder if nowhere else.
+    pub location: Option<String>,
+    pub options: HashMap<String, String>,
+    pub partition_by: Vec<String>,
+}
+
 /// Puts a table into the catalog.
-pub(super) fn create(
-    session: &Session,
-    name: &str,
-    format: &str,
-    schema: SchemaRef,
-    location: Option<String>,
-    options: HashMap<String, String>,
-    partition_by: Vec<String>,
-) -> Result<SavedTable> {
+pub(super) fn create(session: &Session, new: NewTable<'_>) -> Result<SavedTable> {
+    let NewTable {
+        name,
+        format,
+        schema,
+        location,
+        options,
+        partition_by,
+    } = new;
+    let schema = Arc::new(partitions_last(&schema, &partition_by)?);
     registry::check_format(format)?;
     let location = match location {
         Some(location) => location,
@@ -290,38 +293,35 @@ pub(super) fn create(
     Ok(table)
 }
 
-/// A query's rows as rows of a table: by position, cast where an assignment may.
-pub(super) fn as_rows_of(
-    planner: &Planner<'_>,
-    rows: &Resolved,
-    table: &Schema,
-) -> Result<Resolved> {
-    if rows.output.len() != table.fields().len() {
-        return Err(SparkError::unsupported(format!(
-            "inserting {} columns into a table of {}",
-            rows.output.len(),
-            table.fields().len()
-        )));
+/// The schema with its partition columns at the end, in the order of partitioning.
+fn partitions_last(schema: &Schema, partition_by: &[String]) -> Result<Schema> {
+    let is = |field: &FieldRef, name: &str| field.name().eq_ignore_ascii_case(name);
+    let in_path = |field: &&FieldRef| partition_by.iter().any(|name| is(field, name));
+    let mut fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .filter(|f| !in_path(f))
+        .cloned()
+        .collect();
+    for name in partition_by {
+        let field = schema.fields().iter().find(|field| is(field, name));
+        fields.push(field.cloned().ok_or_else(|| {
+            let columns: Vec<_> = schema
+                .fields()
+                .iter()
+                .map(|f| quoted_id(f.name()))
+                .collect();
+            SparkError::analysis(
+                "_LEGACY_ERROR_TEMP_1196",
+                &[
+                    ("columnType", "partition"),
+                    ("columnName", name),
+                    ("validColumnNames", &columns.join(", ")),
+                ],
+            )
+        })?);
     }
-    let mut projection = vec![];
-    let mut output = vec![];
-    for (attribute, field) in rows.output.iter().zip(table.fields()) {
-        let mode = CastMode::implicit(&planner.context.eval);
-        let value = cast(attribute.reference(), field.data_type(), mode)?;
-        let column = planner.ids.column(field.name());
-        projection.push(value.expr.alias(column.name.clone()));
-        output.push(Attribute {
-            name: field.name().clone(),
-            column,
-            data_type: field.data_type().clone(),
-            nullable: true,
-            ..attribute.clone()
-        });
-    }
-    let plan = LogicalPlanBuilder::from(rows.plan.clone())
-        .project(projection)?
-        .build()?;
-    Ok(Resolved::leaf(plan, output, rows.is_streaming))
+    Ok(Schema::new(fields))
 }
 
 /// Files below a plan.

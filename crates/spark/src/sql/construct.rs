@@ -152,6 +152,24 @@ pub(super) fn filter(input: Relation, condition: Expression) -> Relation {
     })))
 }
 
+/// Forgets where in the text an expression and its operands stand.
+pub(super) fn unplaced(expression: &mut Expression) {
+    expression.common = None;
+    match &mut expression.expr_type {
+        Some(ExprType::UnresolvedFunction(call)) => call.arguments.iter_mut().for_each(unplaced),
+        Some(ExprType::Cast(cast)) => cast.expr.as_deref_mut().into_iter().for_each(unplaced),
+        Some(ExprType::Alias(alias)) => alias.expr.as_deref_mut().into_iter().for_each(unplaced),
+        Some(ExprType::UnresolvedExtractValue(extract)) => {
+            let parts = [&mut extract.child, &mut extract.extraction];
+            parts
+                .into_iter()
+                .filter_map(|part| part.as_deref_mut())
+                .for_each(unplaced);
+        }
+        _ => {}
+    }
+}
+
 /// Name parts joined by dots, back-quoted where a bare part would not read back.
 pub fn quote_parts(parts: &[String]) -> String {
     let quoted: Vec<String> = parts.iter().map(|part| quote_if_needed(part)).collect();

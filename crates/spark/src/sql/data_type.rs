@@ -313,7 +313,9 @@ impl Parser<'_> {
     /// `name type …, …` up to the end.
     pub fn table_schema(&mut self) -> Parsed<DataType> {
         let fields = self.comma_separated(|parser| parser.field(false))?;
-        self.expect_end()?;
+        if *self.token(0) != Token::End {
+            return Err(self.syntax_error());
+        }
         let kind = Kind::Struct(data_type::Struct {
             fields,
             type_variation_reference: 0,

@@ -110,6 +110,7 @@ impl Parser<'_> {
     }
 
     fn binary(&mut self, level: u8) -> Parsed<Expression> {
+        let start = self.offset();
         let mut left = self.unary()?;
         let mut length = 0;
         while let Some(operator) = self.operator().filter(|operator| operator.level >= level) {
@@ -118,6 +119,7 @@ impl Parser<'_> {
             self.chain(length)?;
             let right = self.binary(operator.level + 1)?;
             left = function(operator.function, vec![left, right]);
+            left = self.placed(start, left);
             if operator.negated {
                 left = not(left);
             }
@@ -198,16 +200,19 @@ impl Parser<'_> {
             Token::Symbol(Symbol::Tilde) => "~",
             _ => return self.postfix(),
         };
+        let start = self.offset();
         self.advance();
         let operand = self.nested(|parser| parser.binary(UNARY_LEVEL))?;
-        Ok(function(name, vec![operand]))
+        Ok(self.placed(start, function(name, vec![operand])))
     }
 
     /// A primary expression with what may follow it directly.
     fn postfix(&mut self) -> Parsed<Expression> {
+        let start = self.offset();
         let mut left = self.primary()?;
         let mut length = 0;
         loop {
+            left = self.placed(start, left);
             length += 1;
             self.chain(length)?;
             if self.is_symbol(0, Symbol::LeftBracket) {

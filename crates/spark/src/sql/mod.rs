@@ -49,6 +49,7 @@ mod predicate;
 mod primary;
 mod query;
 mod relation;
+mod reshape;
 mod select;
 mod statement;
 mod window;
@@ -77,6 +78,10 @@ pub mod internal_function {
     pub const WITHIN_GROUP: &str = "within_group";
     /// The condition of a `NATURAL JOIN`: no arguments.
     pub const NATURAL_JOIN: &str = "natural_join";
+    /// `QUALIFY condition`, as the condition of a filter: the condition, in which window functions may stand.
+    pub const QUALIFY: &str = "qualify";
+    /// The columns that a `PIVOT` or `UNPIVOT` does not mention: no arguments.
+    pub const REMAINING_COLUMNS: &str = "remaining_columns";
 }
 
 /// What the text means depends on.
@@ -87,6 +92,8 @@ pub struct ParseOptions {
     pub session_time_zone: String,
     /// Values of `:name` or `?`.
     pub parameters: Parameters,
+    /// Whether expressions say where in the text they stand, for errors of evaluation.
+    pub origins: bool,
 }
 
 impl Default for ParseOptions {
@@ -94,6 +101,7 @@ impl Default for ParseOptions {
         Self {
             session_time_zone: "UTC".to_owned(),
             parameters: Parameters::None,
+            origins: false,
         }
     }
 }
@@ -152,6 +160,7 @@ pub fn parse_sql_relation(sql: &Sql, session_time_zone: &str) -> Result<Statemen
     let options = ParseOptions {
         session_time_zone: session_time_zone.to_owned(),
         parameters: Parameters::of(sql),
+        origins: true,
     };
     options.parse_query(&sql.query)
 }

@@ -11,7 +11,8 @@
 
 use std::collections::HashMap;
 
-use spark_connect_proto::{Expression, Relation};
+use spark_connect_proto::expression::ExprType;
+use spark_connect_proto::{Expression, ExpressionCommon, JvmOrigin, Origin, Relation, origin};
 
 use super::ParseOptions;
 use super::error::{ParseError, ParseErrorKind};
@@ -31,6 +32,9 @@ const CHAINED_FREE: usize = 16;
 /// this left, the parser goes on with a new piece.
 const STACK_RED_ZONE_BYTES: usize = 256 << 10;
 const STACK_PIECE_BYTES: usize = 4 << 20;
+
+/// Bytes of statement text that the expressions of one statement may carry copies of.
+const ORIGIN_BYTES_MAX: usize = 16 << 20;
 
 /// A name bound by `WITH`, and the relation that takes its place.
 pub(super) struct CommonTable {
@@ -64,6 +68,8 @@ pub(super) struct Parser<'a> {
     pub subqueries: Vec<Relation>,
     /// Whether the text is a type or a schema and nothing else.
     pub types_only: bool,
+    /// Bytes that the origins of expressions have copied so far.
+    origin_bytes: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -84,6 +90,7 @@ impl<'a> Parser<'a> {
             window_clauses: Vec::new(),
             subqueries: Vec::new(),
             types_only: false,
+            origin_bytes: 0,
         })
     }
 
@@ -253,14 +260,22 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         let extra = self.is_symbol(1, symbol);
-        let missing = matches!(symbol, Symbol::RightParen | Symbol::RightBracket)
-            && *self.token(0) == Token::End;
+        // Behind a list Spark's parser could also go on with a comma, and says nothing of what is missing.
+        let missing = symbol == Symbol::RightBracket && *self.token(0) == Token::End;
         let hint = match (extra, missing) {
             (true, _) => format!(": extra input {}", self.found()),
             (_, true) => format!(": missing '{}'", symbol.spelling()),
             _ => String::new(),
         };
         Err(self.syntax_error_with_hint(hint))
+    }
+
+    /// The parenthesis behind a query, which nothing else could follow.
+    pub fn expect_query_end(&mut self) -> Parsed<()> {
+        if *self.token(0) == Token::End {
+            return Err(self.syntax_error_with_hint(": missing ')'".to_owned()));
+        }
+        self.expect_symbol(Symbol::RightParen)
     }
 
     pub fn expect_word(&mut self, keyword: &str) -> Parsed<()> {
@@ -402,6 +417,38 @@ impl<'a> Parser<'a> {
         let result = inner(self);
         self.lambda_variables.truncate(outer);
         result
+    }
+
+    /// Says where an expression that may fail stands: from a byte offset up to the token here.
+    pub fn placed(&mut self, start: usize, mut expression: Expression) -> Expression {
+        let may_fail = matches!(
+            expression.expr_type,
+            Some(
+                ExprType::UnresolvedFunction(_)
+                    | ExprType::Cast(_)
+                    | ExprType::UnresolvedExtractValue(_)
+            )
+        );
+        let bytes = self.origin_bytes + self.text.len();
+        let wanted = self.options.origins && may_fail && expression.common.is_none();
+        if !wanted || bytes > ORIGIN_BYTES_MAX {
+            return expression;
+        }
+        let index = |offset: usize| i32::try_from(offset).ok();
+        let stop = self.offset_behind().saturating_sub(1);
+        let origin = JvmOrigin {
+            start_index: index(start),
+            stop_index: index(stop),
+            sql_text: Some(self.text.to_owned()),
+            ..Default::default()
+        };
+        self.origin_bytes = bytes;
+        expression.common = Some(ExpressionCommon {
+            origin: Some(Origin {
+                function: Some(origin::Function::JvmOrigin(origin)),
+            }),
+        });
+        expression
     }
 
     // Errors

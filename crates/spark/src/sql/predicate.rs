@@ -17,7 +17,18 @@ use super::parser::{Parsed, Parser};
 impl Parser<'_> {
     /// A value expression with at most one predicate.
     pub fn predicate(&mut self) -> Parsed<Expression> {
+        let begin = self.offset();
         let left = self.value()?;
+        let read = self.position();
+        let predicate = self.predicate_of(left)?;
+        if self.position() == read {
+            return Ok(predicate);
+        }
+        Ok(self.placed(begin, predicate))
+    }
+
+    /// The value, or the predicate about it that follows.
+    fn predicate_of(&mut self, left: Expression) -> Parsed<Expression> {
         let start = self.offset();
         if self.is_word(0, "IS") && !self.closes(1) {
             self.advance();
@@ -97,7 +108,7 @@ impl Parser<'_> {
                 }],
             };
             let subquery = self.subquery(SubqueryType::In, values)?;
-            self.expect_symbol(Symbol::RightParen)?;
+            self.expect_query_end()?;
             return Ok(subquery);
         }
         let mut arguments = vec![left];

@@ -60,7 +60,7 @@ impl Parser<'_> {
             "EXISTS" if call && self.begins_query(2) => {
                 self.skip(2);
                 let subquery = self.subquery(SubqueryType::Exists, Vec::new())?;
-                self.expect_symbol(Symbol::RightParen)?;
+                self.expect_query_end()?;
                 Ok(subquery)
             }
             "CAST" if call => self.cast_call(EvalMode::Unspecified),
@@ -120,7 +120,7 @@ impl Parser<'_> {
         self.expect_symbol(Symbol::LeftParen)?;
         if self.begins_query(0) {
             let subquery = self.subquery(SubqueryType::Scalar, Vec::new())?;
-            self.expect_symbol(Symbol::RightParen)?;
+            self.expect_query_end()?;
             return Ok(subquery);
         }
         let mut items = self.comma_separated(Self::named_expression)?;

@@ -85,7 +85,7 @@ impl Parser<'_> {
         let (start, copied) = (self.position(), self.copied);
         self.expect_symbol(Symbol::LeftParen)?;
         let body = self.nested(Self::query)?;
-        self.expect_symbol(Symbol::RightParen)?;
+        self.expect_query_end()?;
         let size = (self.position() - start) + (self.copied - copied);
         let body = match columns {
             Some(columns) => to_df(body, columns),
@@ -162,7 +162,7 @@ impl Parser<'_> {
             return self.nested(|parser| {
                 parser.advance();
                 let inner = parser.query()?;
-                parser.expect_symbol(Symbol::RightParen)?;
+                parser.expect_query_end()?;
                 Ok(inner)
             });
         }

@@ -99,10 +99,7 @@ impl Parser<'_> {
                 join(left, right, condition, columns, join_type)
             };
         }
-        if self.is_any_word(0, &["PIVOT", "UNPIVOT"]) && !self.closes(1) {
-            return Err(self.unsupported("PIVOT and UNPIVOT in SQL"));
-        }
-        Ok(left)
+        self.reshaped(left)
     }
 
     fn join_type(&mut self) -> Parsed<Option<(JoinType, bool)>> {
@@ -182,7 +179,7 @@ impl Parser<'_> {
                 } else {
                     parser.joined_relation()?
                 };
-                parser.expect_symbol(Symbol::RightParen)?;
+                parser.expect_query_end()?;
                 parser.dressed(inner)
             });
         }

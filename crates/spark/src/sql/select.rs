@@ -15,9 +15,10 @@ use spark_connect_proto::expression::ExprType;
 use spark_connect_proto::relation::RelType;
 use spark_connect_proto::{Aggregate, Deduplicate, Drop, Expression, Relation};
 
-use super::construct::{filter, project, relation};
+use super::construct::{filter, internal, project, relation, unplaced};
 use super::error::ParseErrorKind;
 use super::expression::star;
+use super::internal_function;
 use super::lexer::{Symbol, Token};
 use super::parser::{Parsed, Parser};
 
@@ -100,20 +101,33 @@ impl Parser<'_> {
         } else {
             None
         };
-        if self.is_word(0, "QUALIFY") && !self.closes(1) {
-            return Err(self.unsupported("the QUALIFY clause"));
-        }
+        let mut qualify = self.qualify()?;
         self.pass_window_clause()?;
+        if qualify.is_none() {
+            qualify = self.qualify()?;
+        }
         let grouping = grouping.or_else(|| having.as_ref().map(|_| Grouping::default()));
         let mut selected = self.selected(input, list, grouping)?;
         if let Some(having) = having {
             selected = filter(selected, having);
+        }
+        if let Some(condition) = qualify {
+            let condition = internal(internal_function::QUALIFY, vec![condition]);
+            selected = filter(selected, condition);
         }
         Ok(if distinct {
             deduplicated(selected)
         } else {
             selected
         })
+    }
+
+    fn qualify(&mut self) -> Parsed<Option<Expression>> {
+        if !self.is_word(0, "QUALIFY") || self.closes(1) {
+            return Ok(None);
+        }
+        self.advance();
+        self.expression().map(Some)
     }
 
     /// Spark's hints steer its planner; ours takes none.
@@ -231,8 +245,8 @@ impl Parser<'_> {
         }
         self.skip(2);
         let start = self.offset();
-        let items = self.comma_separated(Self::grouping_item)?;
-        let suffix = if self.eat_phrase(&["WITH", "ROLLUP"]) {
+        let mut items = self.comma_separated(Self::grouping_item)?;
+        let mut suffix = if self.eat_phrase(&["WITH", "ROLLUP"]) {
             Some(rollup(elements(items.clone())))
         } else if self.eat_phrase(&["WITH", "CUBE"]) {
             Some(self.cube(elements(items.clone()), start)?)
@@ -242,6 +256,12 @@ impl Parser<'_> {
             None
         };
         let analytic = suffix.is_some() || items.iter().any(|item| item.analytic);
+        if analytic {
+            // A key is the same key wherever it stands.
+            let of_items = items.iter_mut().flat_map(|item| &mut item.sets);
+            let sets = of_items.chain(suffix.iter_mut().flatten());
+            sets.flatten().for_each(unplaced);
+        }
         let mut grouping = Grouping::default();
         let add = |grouping: &mut Grouping, sets: &[Vec<Expression>]| {
             for key in sets.iter().flatten() {

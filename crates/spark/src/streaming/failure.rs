@@ -89,6 +89,9 @@ impl From<EngineError> for SparkError {
             EngineError::NameInUse { .. } => {
                 Self::plain(Exception::IllegalArgument, error.to_string())
             }
+            EngineError::AlreadyActive { .. } => {
+                Self::plain(Exception::IllegalState, error.to_string())
+            }
             other => cause_of(&other),
         }
     }

@@ -54,6 +54,8 @@ pub struct StreamingInput {
     pub schema: SchemaRef,
     /// The session that plans it.
     pub session: SessionState,
+    /// Threads that the query may keep busy.
+    pub parallelism: usize,
     /// Confs as they are at the start: later changes do not reach a running query.
     pub conf: RuntimeConf,
     /// The same, as connectors know them.
@@ -98,7 +100,7 @@ pub async fn start(
     .await?;
     let checkpoint =
         checkpoint_location(&format, &options, name.as_deref(), &input.conf, environment)?;
-    let settings = settings(&input.conf, environment.parallelism)?;
+    let settings = settings(&input.conf, input.parallelism)?;
     check(&input.plan, output_mode, settings.checks)??;
     refuse_forgotten_output(&format, output_mode, &checkpoint).await?;
     let spec = QuerySpec {
@@ -143,11 +145,6 @@ fn sink_format(request: &WriteStreamOperationStart, conf: &RuntimeConf) -> Resul
         return Err(SparkError::unsupported(
             "the foreachBatch sink with functions of a client",
         ));
-    }
-    if let Some(SinkDestination::TableName(table)) = &request.sink_destination {
-        return Err(SparkError::unsupported(format!(
-            "writing a stream to the table {table}"
-        )));
     }
     if !request.clustering_column_names.is_empty() {
         return Err(SparkError::unsupported("clusterBy of a streaming query"));

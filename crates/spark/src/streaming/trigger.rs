@@ -16,8 +16,12 @@ pub(super) fn trigger(requested: Option<&Requested>) -> Result<Trigger> {
         }),
         Some(Requested::Once(_)) => Ok(Trigger::Once),
         Some(Requested::AvailableNow(_)) => Ok(Trigger::AvailableNow),
-        Some(Requested::ContinuousCheckpointInterval(_)) => {
-            Err(SparkError::unsupported("the continuous trigger"))
+        // Spark's continuous execution takes few sources, and none of those that there are here.
+        Some(Requested::ContinuousCheckpointInterval(text)) => {
+            parse_interval_ms(text)?;
+            Err(SparkError::streaming_unsupported(
+                "Continuous processing does not support StreamingRelation operations.",
+            ))
         }
         Some(_) => Err(SparkError::unsupported("the real-time trigger")),
     }
