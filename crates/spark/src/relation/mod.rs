@@ -7,6 +7,7 @@ mod aggregate;
 mod analytic;
 mod columns;
 mod deduplicate;
+mod expand;
 mod filter;
 mod generate;
 mod grouping;

@@ -79,7 +79,11 @@ impl Planner<'_> {
                             ],
                         )
                     })?;
-                values.push((value, given.unwrap_or(literal.name)));
+                let own = match literal.as_literal() {
+                    Some(value) if value.is_null() => "null".to_string(),
+                    _ => literal.name,
+                };
+                values.push((value, given.unwrap_or(own)));
             }
             values
         };

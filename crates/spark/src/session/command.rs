@@ -192,7 +192,7 @@ pub(super) fn statement(
             let name = drop.view_name.trim_matches('`').to_ascii_lowercase();
             let dropped = lock(&session.inner.views).remove(&name).is_some();
             if !dropped && !drop.if_exists {
-                return Err(crate::relation::table_not_found(&[name]));
+                return Err(ddl::nothing_to_drop(&name));
             }
             nothing(planner)
         }
@@ -212,9 +212,18 @@ pub(super) fn statement(
         }
         sql::Command::DescribeQuery(query) => listing::describe(planner, &planner.relation(query)?),
         sql::Command::Explain { mode, statement } => explain(session, planner, *mode, statement),
-        sql::Command::RefreshTable { .. }
-        | sql::Command::ClearCache
-        | sql::Command::UncacheTable { .. } => nothing(planner),
+        sql::Command::CacheTable {
+            table, query: None, ..
+        } => {
+            listing::relation(planner, table)?;
+            ddl::tell_no_cache();
+            nothing(planner)
+        }
+        sql::Command::RefreshTable { table } => {
+            listing::relation(planner, table)?;
+            nothing(planner)
+        }
+        sql::Command::ClearCache | sql::Command::UncacheTable { .. } => nothing(planner),
         other => {
             let text = format!("{other:?}");
             let name = text.split(['(', ' ', '{']).next().unwrap_or_default();

@@ -71,7 +71,7 @@ pub(super) fn drop_table(
         return nothing(planner);
     }
     match lock(&session.environment().tables).remove(&name) {
-        None if !drop.if_exists => return Err(table_not_found(&parts)),
+        None if !drop.if_exists => return Err(nothing_to_drop(&name)),
         Some(table) if is_managed(session, &table) => {
             if let Err(error) = std::fs::remove_dir_all(&table.location) {
                 tracing::warn!(location = table.location, %error, "cannot delete the files of a dropped table");
@@ -80,6 +80,22 @@ pub(super) fn drop_table(
         _ => {}
     }
     nothing(planner)
+}
+
+/// What is dropped is looked for in the current database alone.
+pub(super) fn nothing_to_drop(name: &str) -> SparkError {
+    let database = [
+        super::listing::CATALOG,
+        super::environment::DEFAULT_DATABASE,
+    ];
+    let [catalog, schema] = database;
+    SparkError::analysis(
+        "TABLE_OR_VIEW_NOT_FOUND",
+        &[
+            ("relationName", &quoted_name(&[catalog, schema, name])),
+            ("searchPath", &format!("[{}]", quoted_name(&database))),
+        ],
+    )
 }
 
 /// `TRUNCATE TABLE`.

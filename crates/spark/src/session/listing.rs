@@ -207,7 +207,8 @@ pub(super) fn use_database(planner: &Planner<'_>, name: &str) -> Result<Resolved
     table_of_batches(planner, &Schema::empty(), vec![])
 }
 
-fn relation(planner: &Planner<'_>, table: &str) -> Result<Resolved> {
+/// The table or view of that name.
+pub(super) fn relation(planner: &Planner<'_>, table: &str) -> Result<Resolved> {
     let parts = sql::parse_multipart_identifier(table)?;
     let found = planner.catalog.table(planner, &parts, false)?;
     found.ok_or_else(|| table_not_found(&parts))
@@ -282,10 +283,18 @@ pub(super) fn describe(planner: &Planner<'_>, of: &Resolved) -> Result<Resolved>
 fn columns_of(of: &Resolved) -> Vec<Vec<Option<String>>> {
     let row = |attribute: &crate::scope::Attribute| {
         let data_type = types::simple_string(&attribute.data_type);
-        let comment = attribute.metadata.get("comment").cloned();
+        let comment = comment_of(attribute);
         vec![Some(attribute.name.clone()), Some(data_type), comment]
     };
     of.output.iter().map(row).collect()
+}
+
+/// A column's comment: metadata is JSON, so it is a JSON string there.
+fn comment_of(attribute: &crate::scope::Attribute) -> Option<String> {
+    let text = attribute.metadata.get("comment")?;
+    serde_json::from_str(text)
+        .ok()
+        .or_else(|| Some(text.clone()))
 }
 
 fn describe_rows(planner: &Planner<'_>, rows: Vec<Vec<Option<String>>>) -> Result<Resolved> {
@@ -445,10 +454,7 @@ fn columns(session: &Session, planner: &Planner<'_>, table: &str) -> Result<Reso
         planner,
         vec![
             ("name", texts(&|a| Some(a.name.clone()))),
-            (
-                "description",
-                texts(&|a| a.metadata.get("comment").cloned()),
-            ),
+            ("description", texts(&comment_of)),
             (
                 "dataType",
                 texts(&|a| Some(types::simple_string(&a.data_type))),
