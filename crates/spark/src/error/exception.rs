@@ -170,7 +170,7 @@ impl Exception {
 
     /// The exception of a JVM class name; [`Exception::Spark`] for one that clients do not tell apart.
     pub fn of_class(name: &str) -> Self {
-        const ALL: [Exception; 20] = [
+        const ALL: [Exception; 21] = [
             Exception::Analysis,
             Exception::Parse,
             Exception::StreamingQuery,
