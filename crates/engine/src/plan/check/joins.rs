@@ -10,15 +10,15 @@
 //! | left anti | yes | no | no |
 //!
 //! A row can be *given up on* once no match can come any more: when a watermarked column is among the join keys, or when
-//! the other side has a watermark and the condition bounds the row's time by it (`range.rs`). Which side must be
+//! the other side has a watermark and the condition bounds the row's time by it (`operator/join/bounds.rs`). Which side must be
 //! bounded: the one whose rows wait, for `full outer` either.
 use datafusion::{
     common::{JoinType, Result},
-    logical_expr::{Expr, Join},
+    logical_expr::Join,
 };
 
-use super::{StaticJoin, UnsupportedOperation as No, Verdict, is_streaming, range};
-use crate::{plan::OutputMode, time::event_time::is_event_time};
+use super::{StaticJoin, UnsupportedOperation as No, Verdict, is_streaming};
+use crate::{operator::join::bounds, plan::OutputMode};
 
 pub(super) fn check(join: &Join, mode: OutputMode) -> Result<Verdict> {
     Ok(
@@ -54,16 +54,13 @@ fn table_with_stream(join: JoinType) -> Verdict {
 }
 
 fn streams(join: &Join, mode: OutputMode) -> Result<Verdict> {
-    let (left, right) = (&join.left, &join.right);
-    let bounded = match join.join_type {
+    match join.join_type {
         JoinType::Inner => return Ok(in_modes("Inner", mode, true)),
         JoinType::LeftAnti | JoinType::RightAnti | JoinType::LeftMark | JoinType::RightMark => {
             return Ok(Err(No::AntiJoin));
         }
-        JoinType::Left | JoinType::LeftSemi => range::bounds(join, left, right)?,
-        JoinType::Right | JoinType::RightSemi => range::bounds(join, right, left)?,
-        JoinType::Full => range::bounds(join, left, right)? || range::bounds(join, right, left)?,
-    };
+        _ => {}
+    }
     let (name, also_update) = match join.join_type {
         JoinType::Left => ("LeftOuter", false),
         JoinType::Right => ("RightOuter", false),
@@ -73,7 +70,7 @@ fn streams(join: &Join, mode: OutputMode) -> Result<Verdict> {
     if let Err(objection) = in_modes(name, mode, also_update) {
         return Ok(Err(objection));
     }
-    Ok(if bounded || watermark_in_keys(join) {
+    Ok(if bounds(join)?.permits(join.join_type) {
         Ok(())
     } else {
         Err(No::StreamJoinWithoutWatermark { join: name })
@@ -88,17 +85,4 @@ fn in_modes(join: &'static str, mode: OutputMode, also_update: bool) -> Verdict 
         (OutputMode::Complete, false) => ("Complete", "Append output mode"),
     };
     Err(No::StreamJoinMode { join, mode, only })
-}
-
-/// Whether one of the columns that must be equal carries event time, on either side.
-fn watermark_in_keys(join: &Join) -> bool {
-    let tagged = |expr: &Expr| {
-        let Expr::Column(column) = expr else {
-            return false;
-        };
-        is_event_time(join.left.schema(), column) || is_event_time(join.right.schema(), column)
-    };
-    range::equalities(join)
-        .iter()
-        .any(|(left, right)| tagged(left) || tagged(right))
 }

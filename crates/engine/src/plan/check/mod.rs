@@ -42,7 +42,6 @@ mod joins;
 mod modes;
 mod not_built;
 mod operations;
-mod range;
 #[cfg(test)]
 mod tests;
 
