@@ -1,7 +1,7 @@
 //! State watermarks of joins, against those that Spark 4.3.0 computes (`StreamingJoinHelper.getStateValueWatermark`).
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::operator::join::{self, RangeBound};
-use millstream_testkit::planning::Planner;
+use millstream_testkit::Planner;
 
 /// The watermark that the figures are relative to, in milliseconds.
 const WATERMARK_MS: i64 = 1_000_000_000_000;
