@@ -2,8 +2,10 @@
 CARGO_FLAGS := --workspace --profile ci --locked
 MILLSTREAM := target/ci/millstream
 export MILLSTREAM_PYTHON := $(CURDIR)/.venv/bin/python
+# Where `setup` puts Rust on a machine that has none.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: setup build run test lint bench
+.PHONY: setup build run test lint bench rust-client
 
 setup:
 	@scripts/setup.sh
@@ -23,6 +25,10 @@ test: build
 	cargo fmt --check
 	cargo test $(CARGO_FLAGS)
 	scripts/test_python.sh $(MILLSTREAM)
+
+# Apache's own Rust client on a server of its own; builds that client first, which is no part of the workspace.
+rust-client: build
+	scripts/rust_client.sh $(MILLSTREAM)
 
 # Against Spark from PyPI, in the same run; takes a release build and about half an hour.
 bench: setup

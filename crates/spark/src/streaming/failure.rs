@@ -134,6 +134,10 @@ pub fn cause_of(error: &EngineError) -> SparkError {
 /// The error of a layer below, if this is one.
 pub(crate) fn of_layer(cause: &(dyn std::error::Error + 'static)) -> Option<SparkError> {
     if let Some(connector) = cause.downcast_ref::<ConnectorError>() {
+        if let ConnectorError::Query(_) = connector {
+            // What a sink was fed failed, not the sink.
+            return None;
+        }
         return Some(of_parts(
             Exception::of_class(connector.exception()),
             connector.error_class(),
@@ -165,6 +169,9 @@ fn next_cause<'a>(
     cause: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a (dyn std::error::Error + 'static)> {
     use datafusion::common::DataFusionError;
+    if let Some(ConnectorError::Query(inner)) = cause.downcast_ref() {
+        return Some(inner);
+    }
     match cause.downcast_ref::<DataFusionError>() {
         Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
         Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
