@@ -29,22 +29,17 @@ BY_V = COUNTS.replace("groupBy('name')", "groupBy('v')")
 
 @dataclass(frozen=True)
 class Mistake:
-    """`before` goes well, `program` does not, `after` is the program as it should have been: it writes `names`."""
+    """`before` goes well, `program` does not, `after` is the program as it should have been: `out` then has `names`."""
 
     program: str
     before: str = ""
     after: str = NAMES
-    # Where Millstream says more than Spark, or something better: why.
-    better: str = ""
-    # Only asked of Spark: whether `program` fails there at all.
     names: tuple[str, ...] = ("x",)
 
 
 def adds(name, text):
     return f"open('in/{name}', 'w').write({text!r})\n"
 
-
-FORGET_COMMIT = "import os\nos.remove('chk/commits/0')\n"
 
 MISTAKES = {
     "missing_path": Mistake(NAMES.replace("json('in')", "json('input')")),
@@ -66,7 +61,9 @@ MISTAKES = {
     "stream_that_is_collected": Mistake(f"{IN}.collect()"),
     "no_checkpoint_location": Mistake(NAMES.replace(CHECK, "")),
     "checkpoint_of_a_query_with_other_sources": Mistake(TWICE, before=NAMES),
-    "checkpoint_of_a_query_without_state": Mistake(COUNTS, before=NAMES),
+    "checkpoint_of_a_query_without_state": Mistake(
+        COUNTS, before=NAMES + "\n" + adds("c.json", '{"name": "z", "v": 3}\n'), names=("x", "z")
+    ),
     "checkpoint_of_a_query_with_other_keys": Mistake(
         BY_V, before=COUNTS + "\n" + adds("c.json", '{"name": "z", "v": 3}\n'),
         after=NAMES.replace("'chk'", "'chk2'"), names=("x", "z"),

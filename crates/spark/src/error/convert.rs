@@ -51,14 +51,7 @@ pub(crate) fn find(error: &(dyn std::error::Error + 'static)) -> Option<SparkErr
         if let Some(found) = crate::streaming::failure::of_layer(e) {
             return Some(found);
         }
-        // `source()` of these skips the error inside.
-        if let Some(DataFusionError::External(inner)) = e.downcast_ref::<DataFusionError>() {
-            return find(inner.as_ref());
-        }
-        if let Some(ArrowError::ExternalError(inner)) = e.downcast_ref::<ArrowError>() {
-            return find(inner.as_ref());
-        }
-        current = e.source();
+        current = crate::streaming::failure::next_cause(e);
     }
     None
 }

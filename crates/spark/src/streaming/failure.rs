@@ -164,8 +164,8 @@ pub(crate) fn of_layer(cause: &(dyn std::error::Error + 'static)) -> Option<Spar
         .map(of_state)
 }
 
-/// `source()` of DataFusion's and Arrow's wrappers skips the error inside.
-fn next_cause<'a>(
+/// What is inside an error. `source()` of DataFusion's and Arrow's wrappers skips it.
+pub(crate) fn next_cause<'a>(
     cause: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a (dyn std::error::Error + 'static)> {
     use datafusion::common::DataFusionError;
