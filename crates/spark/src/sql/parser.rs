@@ -260,8 +260,15 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         let extra = self.is_symbol(1, symbol);
-        // Behind a list Spark's parser could also go on with a comma, and says nothing of what is missing.
-        let missing = symbol == Symbol::RightBracket && *self.token(0) == Token::End;
+        // Behind a list that ends in no name Spark's parser says nothing of what is missing.
+        let before = self
+            .position
+            .checked_sub(1)
+            .and_then(|at| self.lexemes.get(at));
+        let named =
+            before.is_some_and(|lexeme| matches!(lexeme.token, Token::Word(_) | Token::Quoted(_)));
+        let wanted = symbol == Symbol::RightBracket || (symbol == Symbol::RightParen && named);
+        let missing = wanted && *self.token(0) == Token::End;
         let hint = match (extra, missing) {
             (true, _) => format!(": extra input {}", self.found()),
             (_, true) => format!(": missing '{}'", symbol.spelling()),
