@@ -12,6 +12,8 @@ pub mod gather;
 pub mod join;
 pub mod limit;
 mod metrics;
+pub mod session;
+pub mod sliding;
 pub mod watermark;
 
 pub use metrics::OperatorMetrics;
@@ -32,6 +34,10 @@ pub(crate) fn id_of(node: &dyn UserDefinedLogicalNode) -> Option<u32> {
         })
         .or_else(|| {
             any.downcast_ref::<join::StreamJoinNode>()
+                .map(|node| node.operator_id())
+        })
+        .or_else(|| {
+            any.downcast_ref::<session::SessionAggregateNode>()
                 .map(|node| node.operator_id())
         })
 }

@@ -24,7 +24,8 @@ use datafusion::{
 
 use crate::operator::{
     aggregate::StatefulAggregateNode, deduplicate::StatefulDeduplicateNode, gather::GatherNode,
-    join::StreamJoinNode, limit::GlobalLimitNode, watermark::WatermarkNode,
+    join::StreamJoinNode, limit::GlobalLimitNode, session::SessionAggregateNode,
+    sliding::SlidingWindowsNode, watermark::WatermarkNode,
 };
 
 /// A logical node of the engine that knows its operator.
@@ -138,6 +139,8 @@ impl ExtensionPlanner for StreamingExtensions {
             .or_else(|| planned::<GlobalLimitNode>(node, &lowering))
             .or_else(|| planned::<StreamJoinNode>(node, &lowering))
             .or_else(|| planned::<GatherNode>(node, &lowering))
+            .or_else(|| planned::<SessionAggregateNode>(node, &lowering))
+            .or_else(|| planned::<SlidingWindowsNode>(node, &lowering))
             .transpose()
     }
 }

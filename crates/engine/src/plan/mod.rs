@@ -20,6 +20,8 @@ pub use rewrite::StatefulOperator;
 pub use streaming::StreamingPlan;
 
 pub use crate::{
-    operator::{deduplicate::DeduplicateNode, watermark::WatermarkNode},
+    operator::{
+        deduplicate::DeduplicateNode, sliding::SlidingWindowsNode, watermark::WatermarkNode,
+    },
     source::StreamTable,
 };

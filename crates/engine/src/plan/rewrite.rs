@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use datafusion::{
     common::{
-        Result,
+        DataFusionError, Result,
         tree_node::{Transformed, TreeNode},
     },
     datasource::provider_as_source,
     logical_expr::{Aggregate, Distinct, Expr, Extension, Join, Limit, LogicalPlan},
 };
 
-use super::{OutputMode, is_streaming};
+use super::{OutputMode, UnsupportedOperation, is_streaming};
 use crate::{
     operator::{
         self,
@@ -22,6 +22,7 @@ use crate::{
         gather::GatherNode,
         join::{UnnumberedJoin, gather_conditions, joins_streams},
         limit::GlobalLimitNode,
+        session::{SessionAggregateNode, session_key},
         watermark::WatermarkNode,
     },
     source::StreamTable,
@@ -112,7 +113,10 @@ impl Rewrite {
                 }
             }
             LogicalPlan::Aggregate(aggregate) if is_streaming(&aggregate.input)? => {
-                Some(self.aggregate(aggregate)?)
+                Some(match session_key(aggregate)? {
+                    Some(session) => self.session(aggregate, session)?,
+                    None => self.aggregate(aggregate)?,
+                })
             }
             LogicalPlan::Distinct(Distinct::All(input)) if is_streaming(input)? => {
                 Some(self.distinct(input)?)
@@ -234,6 +238,21 @@ impl Rewrite {
         Ok(unnumbered.numbered(id, self.partitions))
     }
 
+    fn session(&mut self, aggregate: &Aggregate, session: usize) -> Result<LogicalPlan> {
+        if aggregate.group_expr.len() == 1 {
+            let refused = Box::new(UnsupportedOperation::GlobalSession);
+            return Err(DataFusionError::External(refused));
+        }
+        let id = self.stateful(Stateful {
+            name: "sessionWindowStateStoreSaveExec",
+            inputs: &[aggregate.input.as_ref()],
+            partitions: self.partitions,
+            acts_on_watermark: !self.delays.is_empty() && self.output_mode != OutputMode::Complete,
+            held_back_ms: 0,
+        })?;
+        SessionAggregateNode::replace(aggregate, session, self.output_mode, id, self.partitions)
+    }
+
     /// Numbers a stateful operator.
     fn stateful(&mut self, operator: Stateful<'_>) -> Result<u32> {
         let id = self.operators.len() as u32;
@@ -270,7 +289,10 @@ fn over_all_rows(limit: &Limit) -> Option<LogicalPlan> {
 /// Whether a rewritten plan is a streaming aggregation.
 fn is_aggregation(plan: &LogicalPlan) -> bool {
     match plan {
-        LogicalPlan::Extension(Extension { node }) => node.as_any().is::<StatefulAggregateNode>(),
+        LogicalPlan::Extension(Extension { node }) => {
+            let node = node.as_any();
+            node.is::<StatefulAggregateNode>() || node.is::<SessionAggregateNode>()
+        }
         _ => false,
     }
 }

@@ -10,7 +10,6 @@ use datafusion::common::{Column, DFSchema};
 pub const DELAY_KEY: &str = "spark.watermarkDelayMs";
 /// Metadata key that marks a column as a time window.
 pub const TIME_WINDOW_KEY: &str = "spark.timeWindow";
-
 /// Metadata key that marks a column as a session window.
 pub const SESSION_WINDOW_KEY: &str = "spark.sessionWindow";
 
@@ -45,7 +44,7 @@ pub fn is_window(field: &Field) -> bool {
     }
 }
 
-/// Whether the field is a session window.
+/// Whether the field is a session window: rows with equal other keys share it if they are close in time.
 pub fn is_session(field: &Field) -> bool {
     field.metadata().contains_key(SESSION_WINDOW_KEY)
 }

@@ -11,7 +11,7 @@ use spark_connect_proto::{
 
 use super::Expressions;
 use crate::{
-    cast::coerce,
+    cast::{CastMode, cast, coerce},
     error::{Exception, Result, SparkError, quoted, quoted_id},
     functions::wrong_num_args,
     interval::CalendarInterval,
@@ -93,29 +93,31 @@ impl Expressions<'_> {
     }
 
     fn session_window(&self, arguments: &[Expression]) -> Result<TypedExpr> {
-        let [time, gap] = arguments else {
+        let values = arguments
+            .iter()
+            .map(|argument| self.value(argument))
+            .collect::<Result<Vec<_>>>()?;
+        let Ok([time, gap]) = <[TypedExpr; 2]>::try_from(values) else {
             return Err(wrong_num_args("session_window", "2", arguments.len()));
         };
-        let (time, gap) = (self.value(time)?, self.value(gap)?);
-        let name = format!("session_window({}, {})", time.name, gap.name);
+        let name = format!("sessionwindow({}, {})", time.name, gap.name);
         let time = self.window_time(time, &name)?;
-        let gap = match gap.as_string_literal() {
-            Some(text) => {
-                let parsed = CalendarInterval::parse(text).ok_or_else(|| cannot_parse(text))?;
-                let value = datafusion::common::ScalarValue::IntervalMonthDayNano(Some(
-                    arrow::datatypes::IntervalMonthDayNano::new(
-                        parsed.months,
-                        parsed.days,
-                        parsed.micros.saturating_mul(1000),
-                    ),
-                ));
-                TypedExpr::literal(value, gap.name)
+        let gap = match &gap.data_type {
+            t if *t == types::CALENDAR => gap,
+            // Text that is no interval is NULL, and a row without a gap has no session.
+            DataType::Utf8 | DataType::Null => {
+                let mode = CastMode::tolerant(&self.planner().context.eval);
+                cast(gap, &types::CALENDAR, mode)?
             }
-            None => coerce(gap, &types::CALENDAR, &self.planner().context.eval)?,
+            _ => {
+                return Err(SparkError::analysis(
+                    "_LEGACY_ERROR_TEMP_1040",
+                    &[("dt", &catalyst_name(&gap))],
+                ));
+            }
         };
-        // Windows that are not merged would be wrong without a word.
-        drop((time, gap));
-        Err(SparkError::unsupported("session_window()"))
+        let kind = TimeWindowKind::Session { gap };
+        Ok(self.window_column("session_window", SESSION_WINDOW_KEY, kind, time, false))
     }
 
     /// The time of a window: a timestamp, text that is cast to one, or a window (its end minus a microsecond).
@@ -125,7 +127,10 @@ impl Expressions<'_> {
             DataType::Utf8 | DataType::Date32 | DataType::Null => {
                 coerce(time, &types::timestamp(), &self.planner().context.eval)
             }
-            DataType::Struct(_) if time.metadata.contains_key(TIME_WINDOW_KEY) => {
+            DataType::Struct(_)
+                if time.metadata.contains_key(TIME_WINDOW_KEY)
+                    || time.metadata.contains_key(SESSION_WINDOW_KEY) =>
+            {
                 crate::functions::window_time(time, &self.planner().context)
             }
             _ => Err(SparkError::analysis(
@@ -242,6 +247,35 @@ fn cannot_parse(text: &str) -> SparkError {
         "CANNOT_PARSE_INTERVAL",
         &[("intervalString", &format!("'{text}'"))],
     )
+}
+
+/// Name of the type as Spark's own classes are called, which one message shows.
+fn catalyst_name(value: &TypedExpr) -> String {
+    let fields = value
+        .metadata
+        .get(types::INTERVAL_FIELDS)
+        .map(String::as_str);
+    let interval = |name: &str| {
+        let (first, last) = types::fields_of(&value.data_type, fields).unwrap_or_default();
+        format!("{name}IntervalType({first},{last})")
+    };
+    match &value.data_type {
+        t if *t == types::DAY_TIME => interval("DayTime"),
+        t if *t == types::YEAR_MONTH => interval("YearMonth"),
+        DataType::Boolean => "BooleanType".to_string(),
+        DataType::Int8 => "ByteType".to_string(),
+        DataType::Int16 => "ShortType".to_string(),
+        DataType::Int32 => "IntegerType".to_string(),
+        DataType::Int64 => "LongType".to_string(),
+        DataType::Float32 => "FloatType".to_string(),
+        DataType::Float64 => "DoubleType".to_string(),
+        DataType::Decimal128(precision, scale) => format!("DecimalType({precision},{scale})"),
+        DataType::Binary => "BinaryType".to_string(),
+        DataType::Date32 => "DateType".to_string(),
+        DataType::Timestamp(_, Some(_)) => "TimestampType".to_string(),
+        DataType::Timestamp(_, None) => "TimestampNTZType".to_string(),
+        other => sql_name(other),
+    }
 }
 
 fn check_lengths(call: &str, duration: i64, slide: i64, start: i64) -> Result<()> {

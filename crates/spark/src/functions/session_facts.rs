@@ -20,7 +20,7 @@ use crate::{
     cast::{CastMode, cast},
     error::{Result, SparkError},
     typed::TypedExpr,
-    types::{TIME_WINDOW_KEY, TIMESTAMP_NTZ, relabel, timestamp},
+    types::{SESSION_WINDOW_KEY, TIME_WINDOW_KEY, TIMESTAMP_NTZ, relabel, timestamp},
 };
 
 pub(super) fn register(registry: &mut Registry) {
@@ -146,6 +146,7 @@ pub(crate) fn window_time(window: TypedExpr, context: &FunctionContext) -> Resul
         .named(name);
     typed.metadata = metadata;
     typed.metadata.remove(TIME_WINDOW_KEY);
+    typed.metadata.remove(SESSION_WINDOW_KEY);
     Ok(typed)
 }
 

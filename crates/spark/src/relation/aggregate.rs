@@ -24,6 +24,7 @@ use super::{
     grouping::Key,
     input,
     project::{Below, aliased_expr, compute_windows, projection_of},
+    session::merged_sessions,
 };
 use crate::{
     error::{Result, SparkError, quoted},
@@ -59,13 +60,13 @@ impl Planner<'_> {
 
     /// Keys come first in the output.
     fn dataframe_group_by(&self, rows: Resolved, node: &Aggregate) -> Result<Resolved> {
-        let (keys, items, windows) = {
+        let (keys, sets, items, windows) = {
             let scope = Expressions::new(self, vec![&rows]);
             let keys = self.keys(&scope, &node.grouping_expressions)?;
+            let sets = self.grouping_sets(&scope, node, &keys)?;
             let items = scope.select_list(&node.aggregate_expressions)?;
-            (keys, items, scope.take_windows())
+            (keys, sets, items, scope.take_windows())
         };
-        let sets = self.grouping_sets(&rows, node, &keys)?;
         let mut all: Vec<SelectItem> = keys
             .iter()
             .map(|k| SelectItem::Column {
@@ -81,19 +82,27 @@ impl Planner<'_> {
 
     /// The output is the select list alone; keys may be ordinals, aliases of it, or ALL.
     fn sql_group_by(&self, rows: Resolved, node: &Aggregate) -> Result<Resolved> {
-        let (keys, items, windows) = {
+        let (keys, sets, items, windows) = {
             let scope = Expressions::new(self, vec![&rows]);
             // A time window among the keys names a column for the list.
             for expression in &node.grouping_expressions {
-                if let Some(ExprType::UnresolvedFunction(_)) = &expression.expr_type {
-                    let _ = scope.value(expression);
+                if let Some(ExprType::UnresolvedFunction(call)) = &expression.expr_type {
+                    let window = call.function_name.to_ascii_lowercase().ends_with("window");
+                    match scope.value(expression) {
+                        // Anything else may be an alias of the list.
+                        Err(error) if window && !error.is("UNRESOLVED_COLUMN") => {
+                            return Err(error);
+                        }
+                        _ => {}
+                    }
                 }
             }
             let items = scope.select_list(&node.aggregate_expressions)?;
             let keys = self.sql_keys(&scope, &rows, &node.grouping_expressions, &items)?;
-            (keys, items, scope.take_windows())
+            // The sets name the keys, windows among them: the same calls must be the same columns.
+            let sets = self.grouping_sets(&scope, node, &keys)?;
+            (keys, sets, items, scope.take_windows())
         };
-        let sets = self.grouping_sets(&rows, node, &keys)?;
         let rows = self.with_windows(rows, windows)?;
         self.build_aggregate(rows, keys, sets, items)
     }
@@ -140,6 +149,10 @@ impl Planner<'_> {
                 }
             }
             input = projection_of(columns, input)?;
+        }
+        // On a stream, sessions go on from batch to batch: they are the engine's business.
+        if !rows.is_streaming {
+            input = merged_sessions(input, &keys, sets.is_some())?;
         }
         let names = rows
             .all_attributes()

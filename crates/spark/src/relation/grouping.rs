@@ -191,7 +191,7 @@ impl Planner<'_> {
 
     pub(super) fn grouping_sets(
         &self,
-        rows: &Resolved,
+        scope: &Expressions<'_>,
         node: &Aggregate,
         keys: &[Key],
     ) -> Result<Option<Vec<Vec<usize>>>> {
@@ -213,7 +213,6 @@ impl Planner<'_> {
                 Some((0..1_usize << count).rev().map(subset).collect())
             }
             _ if !node.grouping_sets.is_empty() => {
-                let scope = Expressions::new(self, vec![rows]);
                 let mut sets = vec![];
                 for set in &node.grouping_sets {
                     let mut members = vec![];

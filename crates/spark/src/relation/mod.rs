@@ -19,6 +19,7 @@ mod pivot;
 mod project;
 mod read;
 mod sample;
+mod session;
 mod set_operation;
 mod show;
 mod sort;

@@ -40,7 +40,7 @@ impl Planner<'_> {
             ));
         }
         let names = remaining_columns(&node.grouping_expressions);
-        let (mut keys, items, column) = {
+        let (mut keys, items, column, windows) = {
             let scope = Expressions::new(self, vec![&rows]);
             let column = pivot
                 .col
@@ -52,8 +52,9 @@ impl Planner<'_> {
                 Some(_) => self.keys_of(unused(&rows, &items, &column))?,
                 None => self.keys(&scope, &node.grouping_expressions)?,
             };
-            (keys, items, column)
+            (keys, items, column, scope.take_windows())
         };
+        let rows = self.with_windows(rows, windows)?;
         let values = if pivot.values.is_empty() {
             if rows.is_streaming {
                 return Err(SparkError::analysis("_LEGACY_ERROR_TEMP_3063", &[]));

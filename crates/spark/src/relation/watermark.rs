@@ -12,7 +12,7 @@ use crate::{
     interval::CalendarInterval,
     planner::Planner,
     scope::{Resolved, parse_attribute_name, resolve_name, unresolved_column},
-    types::{TIME_WINDOW_KEY, WATERMARK_DELAY_KEY, is_timestamp, sql_name},
+    types::{SESSION_WINDOW_KEY, TIME_WINDOW_KEY, WATERMARK_DELAY_KEY, is_timestamp, sql_name},
 };
 
 impl Planner<'_> {
@@ -28,7 +28,9 @@ impl Planner<'_> {
                 &[("eventExpr", &value.name)],
             ));
         };
-        let window = value.metadata.contains_key(TIME_WINDOW_KEY);
+        let window = [TIME_WINDOW_KEY, SESSION_WINDOW_KEY]
+            .iter()
+            .any(|key| value.metadata.contains_key(*key));
         if !is_timestamp(&value.data_type) && !window {
             return Err(SparkError::analysis(
                 "EVENT_TIME_IS_NOT_ON_TIMESTAMP_TYPE",

@@ -9,18 +9,21 @@
 //!                    Filter: time IS NOT NULL
 //! ```
 //!
-//! Starts are `floor((time − offset) / slide) · slide + offset` and, for a sliding window, the ones before it that still
-//! reach the time, the latest first. Windows are aligned to the epoch in UTC, whatever the session time zone.
+//! Starts are those of the engine's [`WindowGrid`], the latest first. Windows are aligned to the epoch in UTC, whatever the
+//! session time zone. On a stream, sliding windows are the engine's own node, so that an aggregation over them
+//! need not look at each row once per window.
 use std::sync::Arc;
 
 use arrow::{
     array::{ArrayRef, AsArray, ListBuilder, PrimitiveArray, TimestampMicrosecondBuilder},
-    datatypes::{DataType, TimestampMicrosecondType},
+    datatypes::{DataType, Field, TimestampMicrosecondType},
 };
 use datafusion::{
     common::UnnestOptions,
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility},
 };
+
+use millstream_engine::{plan::SlidingWindowsNode, time::WindowGrid};
 
 use super::project::{aliased_expr, projection_of};
 use crate::{
@@ -52,7 +55,14 @@ impl Planner<'_> {
                 duration,
                 slide,
                 start,
-            } => self.fixed(input.plan.clone(), &window, *duration, *slide, *start)?,
+            } => {
+                let grid = WindowGrid {
+                    duration: *duration,
+                    slide: *slide,
+                    offset: *start,
+                };
+                self.fixed(&input, &window, grid)?
+            }
             TimeWindowKind::Session { gap } => self.session(&input, &window, gap)?,
         };
         let mut with_window = input;
@@ -63,26 +73,28 @@ impl Planner<'_> {
         Ok(with_window)
     }
 
-    fn fixed(
-        &self,
-        plan: LogicalPlan,
-        window: &TimeWindow,
-        duration: i64,
-        slide: i64,
-        start: i64,
-    ) -> Result<LogicalPlan> {
-        let mut plan = LogicalPlanBuilder::from(plan);
+    fn fixed(&self, rows: &Resolved, window: &TimeWindow, grid: WindowGrid) -> Result<LogicalPlan> {
+        let mut plan = LogicalPlanBuilder::from(rows.plan.clone());
         if window.time.nullable {
             plan = plan.filter(window.time.expr.clone().is_not_null())?;
         }
-        let grid = Grid {
-            duration,
-            slide,
-            start,
-        };
-        if slide == duration {
+        if grid.slide == grid.duration {
             let first = self.grid_call("window_start", Step::Start, grid, window.time.clone())?;
             return self.bounds(plan.build()?, window, first, grid);
+        }
+        if rows.is_streaming {
+            // What a checkpoint keeps of a column that a node makes is its name.
+            let (duration, slide, offset) = (grid.duration, grid.slide, grid.offset);
+            let bounds = ["window_start", "window_end"].map(|name| {
+                self.ids
+                    .column(&format!("{name}[{duration}, {slide}, {offset}]"))
+            });
+            let field = window.attribute.column.name.clone();
+            let field = Field::new(field, window.attribute.data_type.clone(), false)
+                .with_metadata(window.attribute.metadata.clone().into_iter().collect());
+            let (input, time) = (plan.build()?, window.time.expr.clone());
+            let windows = SlidingWindowsNode::over(input, time, grid, bounds, Arc::new(field))?;
+            return Ok(windows);
         }
         let starts = self.grid_call("window_starts", Step::Starts, grid, window.time.clone())?;
         let column = self.ids.column("window_start");
@@ -111,7 +123,7 @@ impl Planner<'_> {
         plan: LogicalPlan,
         window: &TimeWindow,
         first: TypedExpr,
-        grid: Grid,
+        grid: WindowGrid,
     ) -> Result<LogicalPlan> {
         let last = self.grid_call("window_end", Step::End, grid, first.clone())?;
         let whole =
@@ -134,7 +146,7 @@ impl Planner<'_> {
         &self,
         name: &'static str,
         step: Step,
-        grid: Grid,
+        grid: WindowGrid,
         time: TypedExpr,
     ) -> Result<TypedExpr> {
         let data_type = match step {
@@ -153,6 +165,17 @@ impl Planner<'_> {
         window: &TimeWindow,
         gap: &TypedExpr,
     ) -> Result<LogicalPlan> {
+        const MERGED_EARLY: &str =
+            "spark.sql.streaming.sessionWindow.merge.sessions.in.local.partition";
+        if input.is_streaming && self.context.conf.flag(MERGED_EARLY) {
+            static ONCE: std::sync::Once = std::sync::Once::new();
+            ONCE.call_once(|| {
+                tracing::warn!(
+                    conf = MERGED_EARLY,
+                    "no effect: sessions are merged where their state is"
+                );
+            });
+        }
         // The first session of a row is [time, time + gap); merging is the aggregation's business.
         let call = Call::new(
             "session_end",
@@ -193,31 +216,10 @@ enum Step {
     End,
 }
 
-/// The grid of window starts, in microseconds.
-#[derive(Debug, Clone, Copy)]
-struct Grid {
-    duration: i64,
-    slide: i64,
-    start: i64,
-}
-
-impl Grid {
-    /// The latest start at or before `time`.
-    fn last_start(self, time: i64) -> Option<i64> {
-        let past = time.checked_sub(self.start)?.rem_euclid(self.slide);
-        time.checked_sub(past)
-    }
-
-    /// How many windows a time may lie in at most.
-    fn overlap(self) -> i64 {
-        (self.duration + self.slide - 1) / self.slide
-    }
-}
-
 #[derive(Debug)]
 struct GridKernel {
     step: Step,
-    grid: Grid,
+    grid: WindowGrid,
 }
 
 impl PreparedKernel for GridKernel {
@@ -243,16 +245,8 @@ impl PreparedKernel for GridKernel {
                 let mut starts = ListBuilder::new(TimestampMicrosecondBuilder::new());
                 for time in times.iter() {
                     if let Some(time) = time {
-                        let last = grid.last_start(time).ok_or_else(overflow)?;
-                        for step in 0..grid.overlap() {
-                            let start = last.checked_sub(step * grid.slide).ok_or_else(overflow)?;
-                            // A start too far back does not reach the time.
-                            if start
-                                .checked_add(grid.duration)
-                                .is_some_and(|end| end > time)
-                            {
-                                starts.values().append_value(start);
-                            }
+                        for start in grid.starts(time).ok_or_else(overflow)? {
+                            starts.values().append_value(start);
                         }
                     }
                     starts.append(true);

@@ -14,7 +14,7 @@ use datafusion_functions_aggregate_common::aggregate::groups_accumulator::Groups
 
 /// The aggregate functions and the layout of their state columns.
 #[derive(Debug, Clone)]
-pub(super) struct Aggregates {
+pub(in crate::operator) struct Aggregates {
     functions: Vec<Arc<AggregateFunctionExpr>>,
     /// Number of state columns of each function.
     widths: Vec<usize>,
@@ -22,7 +22,7 @@ pub(super) struct Aggregates {
 }
 
 impl Aggregates {
-    pub(super) fn try_new(functions: Vec<Arc<AggregateFunctionExpr>>) -> Result<Self> {
+    pub(in crate::operator) fn try_new(functions: Vec<Arc<AggregateFunctionExpr>>) -> Result<Self> {
         let mut fields = vec![];
         let mut widths = vec![];
         for function in &functions {
@@ -43,17 +43,17 @@ impl Aggregates {
     }
 
     /// The functions.
-    pub(super) fn functions(&self) -> &[Arc<AggregateFunctionExpr>] {
+    pub(in crate::operator) fn functions(&self) -> &[Arc<AggregateFunctionExpr>] {
         &self.functions
     }
 
     /// State columns of all functions, in order.
-    pub(super) fn state_schema(&self) -> &SchemaRef {
+    pub(in crate::operator) fn state_schema(&self) -> &SchemaRef {
         &self.state
     }
 
     /// Empty accumulators.
-    pub(super) fn start(&self) -> Result<Accumulators> {
+    pub(in crate::operator) fn start(&self) -> Result<Accumulators> {
         let accumulators = self.functions.iter().map(create).collect::<Result<_>>()?;
         Ok(Accumulators {
             accumulators,
@@ -64,7 +64,7 @@ impl Aggregates {
     }
 
     /// Results of one state row each.
-    pub(super) fn evaluate(&self, states: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    pub(in crate::operator) fn evaluate(&self, states: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let rows = states.num_rows();
         let mut accumulators = self.start()?;
         accumulators.merge(states.columns(), &(0..rows).collect::<Vec<_>>(), rows)?;
@@ -83,7 +83,7 @@ fn create(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumul
 }
 
 /// Running accumulators of one partition in one batch.
-pub(super) struct Accumulators {
+pub(in crate::operator) struct Accumulators {
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
     widths: Vec<usize>,
     state: SchemaRef,
@@ -92,7 +92,7 @@ pub(super) struct Accumulators {
 
 impl Accumulators {
     /// Merges state rows into groups.
-    pub(super) fn merge(
+    pub(in crate::operator) fn merge(
         &mut self,
         states: &[ArrayRef],
         groups: &[usize],
@@ -111,7 +111,7 @@ impl Accumulators {
     }
 
     /// Bytes held.
-    pub(super) fn size(&self) -> usize {
+    pub(in crate::operator) fn size(&self) -> usize {
         self.accumulators
             .iter()
             .map(|accumulator| accumulator.size())
@@ -119,7 +119,7 @@ impl Accumulators {
     }
 
     /// State of all groups.
-    pub(super) fn into_states(mut self) -> Result<RecordBatch> {
+    pub(in crate::operator) fn into_states(mut self) -> Result<RecordBatch> {
         if self.groups == 0 {
             // An adapted accumulator without groups does not know how many columns it has.
             return Ok(RecordBatch::new_empty(self.state));

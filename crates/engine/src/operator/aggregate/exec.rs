@@ -2,7 +2,7 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use arrow::{
-    array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array},
+    array::{AsArray, BooleanArray, RecordBatch, UInt32Array},
     compute::{filter_record_batch, take_record_batch},
     datatypes::{Schema, SchemaRef, TimestampMicrosecondType},
 };
@@ -12,21 +12,19 @@ use datafusion::{
         SendableRecordBatchStream, TaskContext,
         memory_pool::{MemoryConsumer, MemoryReservation},
     },
-    logical_expr::EmitTo,
     physical_expr::{EquivalenceProperties, PhysicalExpr, aggregate::AggregateFunctionExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-        aggregates::{
-            group_values::{GroupValues, new_group_values},
-            order::GroupOrdering,
-        },
         stream::RecordBatchStreamAdapter,
     },
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use millstream_state::{StateSchema, StateStoreGuard, StateStoreId};
 
-use super::accumulators::{Accumulators, Aggregates};
+use super::{
+    accumulators::{Accumulators, Aggregates},
+    groups::{Groups, beside, finish, project, slices},
+};
 use crate::{
     batch::{BatchContext, external},
     operator::{OperatorMetrics, exchange::only_child},
@@ -342,140 +340,6 @@ impl PartitionRun {
     }
 }
 
-/// Numbers the groups of a batch in the order of their first row.
-struct Groups {
-    values: Box<dyn GroupValues>,
-    numbers: Vec<usize>,
-    /// An aggregation without keys has one group.
-    keyless: Option<usize>,
-}
-
-impl Groups {
-    fn try_new(key: &SchemaRef) -> Result<Self> {
-        let keyless = key.fields().is_empty().then_some(0);
-        let values = new_group_values(Arc::clone(key), &GroupOrdering::None)?;
-        Ok(Self {
-            values,
-            numbers: vec![],
-            keyless,
-        })
-    }
-
-    fn len(&self) -> usize {
-        self.keyless.unwrap_or_else(|| self.values.len())
-    }
-
-    fn size(&self) -> usize {
-        self.values.size()
-    }
-
-    /// Numbers the rows; returns row and number of each group not seen before.
-    fn assign(&mut self, keys: &RecordBatch) -> Result<Vec<(u32, usize)>> {
-        if let Some(groups) = &mut self.keyless {
-            self.numbers = vec![0; keys.num_rows()];
-            let fresh = if *groups == 0 { vec![(0, 0)] } else { vec![] };
-            *groups = 1;
-            return Ok(fresh);
-        }
-        let before = self.values.len();
-        self.values.intern(keys.columns(), &mut self.numbers)?;
-        // New groups are not always numbered in row order.
-        let mut seen = vec![false; self.values.len() - before];
-        let mut fresh = Vec::with_capacity(seen.len());
-        for (row, number) in self.numbers.iter().enumerate() {
-            let Some(seen) = number.checked_sub(before).and_then(|new| seen.get_mut(new)) else {
-                continue;
-            };
-            if !std::mem::replace(seen, true) {
-                fresh.push((row as u32, *number));
-            }
-        }
-        Ok(fresh)
-    }
-
-    fn of_rows(&self) -> &[usize] {
-        &self.numbers
-    }
-
-    fn into_keys(mut self, key: &SchemaRef) -> Result<RecordBatch> {
-        let rows = RecordBatchOptions::new().with_row_count(Some(self.len()));
-        let columns = match self.keyless {
-            Some(_) => vec![],
-            None if self.values.is_empty() => return Ok(RecordBatch::new_empty(Arc::clone(key))),
-            None => self.values.emit(EmitTo::All)?,
-        };
-        Ok(RecordBatch::try_new_with_options(
-            Arc::clone(key),
-            columns,
-            &rows,
-        )?)
-    }
-}
-
-/// Keys and states to keys and results.
-fn finish(
-    aggregates: &Aggregates,
-    schema: &SchemaRef,
-    keys: usize,
-    group: &RecordBatch,
-) -> Result<RecordBatch> {
-    let states = project(group, aggregates.state_schema(), keys..group.num_columns())?;
-    let mut columns = group.columns().get(..keys).unwrap_or_default().to_vec();
-    columns.extend(aggregates.evaluate(&states)?);
-    let rows = RecordBatchOptions::new().with_row_count(Some(group.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &rows,
-    )?)
-}
-
-fn project(
-    rows: &RecordBatch,
-    schema: &SchemaRef,
-    columns: std::ops::Range<usize>,
-) -> Result<RecordBatch> {
-    let columns = rows
-        .columns()
-        .get(columns)
-        .ok_or_else(|| internal_datafusion_err!("a batch of groups has too few columns"))?;
-    let count = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns.to_vec(),
-        &count,
-    )?)
-}
-
-fn beside(keys: &RecordBatch, states: &RecordBatch) -> Result<RecordBatch> {
-    let fields: Vec<_> = keys
-        .schema()
-        .fields()
-        .iter()
-        .chain(states.schema().fields())
-        .cloned()
-        .collect();
-    let columns = keys
-        .columns()
-        .iter()
-        .chain(states.columns())
-        .cloned()
-        .collect();
-    let rows = RecordBatchOptions::new().with_row_count(Some(keys.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::new(Schema::new(fields)),
-        columns,
-        &rows,
-    )?)
-}
-
-fn slices(rows: &RecordBatch, size: usize) -> Vec<RecordBatch> {
-    (0..rows.num_rows())
-        .step_by(size.max(1))
-        .map(|at| rows.slice(at, size.min(rows.num_rows() - at)))
-        .collect()
-}
-
-fn micros_since(start: Instant) -> u64 {
+pub(in crate::operator) fn micros_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
 }

@@ -17,6 +17,12 @@
 //! aggregates, in the order of the select list. A time window is two key columns, start and end, and end is the
 //! store's event-time column, so that eviction drops whole windows. An aggregation without keys has one entry.
 //!
+//! Over grouping sets the number of the set is one more key column (`sets.rs`). Groups of a set that leaves event time out are
+//! never late and never evicted.
+//!
+//! A sliding window is grouped by pane first and by window before the exchange (`operator/sliding`); a session window is an operator
+//! of its own (`operator/session`).
+//!
 //! # Output modes
 //!
 //! | mode | rows out | late rows | eviction |
@@ -31,10 +37,17 @@
 //!
 //! State is committed before the first row of a partition is handed on. A batch that dies earlier leaves its version as
 //! it was; one that dies later is run again from the same version and overwrites what it wrote with the same.
-mod accumulators;
+pub(in crate::operator) mod accumulators;
 mod exec;
+pub(in crate::operator) mod groups;
+pub(in crate::operator) mod keys;
 mod node;
+pub(in crate::operator) mod partial;
+mod sets;
 pub(crate) mod window_key;
 
 pub use exec::StateAggregateExec;
+pub(in crate::operator) use exec::micros_since;
 pub use node::StatefulAggregateNode;
+pub(in crate::operator) use node::results_of;
+pub(in crate::operator) use window_key::{WINDOW_KEY, join_window};

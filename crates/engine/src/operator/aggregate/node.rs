@@ -3,24 +3,26 @@ use std::{cmp::Ordering, fmt, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::{
-    common::{Column, DFSchema, DFSchemaRef, Result, internal_err},
+    common::{Column, DFSchema, DFSchemaRef, Result, TableReference, internal_err},
     logical_expr::{
-        Aggregate, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore,
+        Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore, lit,
     },
-    physical_plan::{
-        ExecutionPlan,
-        aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy},
-    },
+    physical_plan::ExecutionPlan,
 };
 
 use super::{
     StateAggregateExec,
-    window_key::{join_window, window_part},
+    keys::Key,
+    partial::{partial, reduce},
+    sets::{SET_KEY, over_parts, set_number, sets_of},
 };
 use crate::{
-    operator::exchange::ExchangeExec,
+    operator::{
+        exchange::ExchangeExec,
+        sliding::{SlidingWindowsExec, share_panes},
+    },
     plan::{Lowering, OutputMode, PlannedNode},
-    time::event_time::{delay_ms, is_window},
+    time::WindowGrid,
 };
 
 /// An aggregation whose groups are kept in state. Its output is its keys, windows taken apart, then its aggregates.
@@ -28,6 +30,10 @@ use crate::{
 pub struct StatefulAggregateNode {
     input: LogicalPlan,
     keys: Vec<Expr>,
+    /// The grouping sets, if there are several: which keys each leaves out. The number of the set is one more key.
+    sets: Option<Vec<Vec<bool>>>,
+    /// Which of the keys is a pane, to be replaced by start and end of its windows, and what these are.
+    panes: Option<(usize, WindowGrid)>,
     aggregates: Vec<Expr>,
     /// Which key evicts, if one carries event time.
     event_time: Option<usize>,
@@ -35,14 +41,6 @@ pub struct StatefulAggregateNode {
     operator_id: u32,
     partitions: usize,
     schema: DFSchemaRef,
-}
-
-/// The keys that stand for one grouping expression.
-struct Key {
-    parts: Vec<(Expr, Field)>,
-    event_time: Option<usize>,
-    /// The window that the parts are put together to; otherwise there is one part.
-    window: Option<FieldRef>,
 }
 
 impl StatefulAggregateNode {
@@ -53,48 +51,57 @@ impl StatefulAggregateNode {
         operator_id: u32,
         partitions: usize,
     ) -> Result<LogicalPlan> {
-        let mut parts: Vec<(Expr, Field)> = vec![];
+        let keys = Key::all_of(aggregate)?;
+        let sets = sets_of(aggregate)?;
+        let shared = match sets {
+            Some(_) => None,
+            None => share_panes(aggregate)?,
+        };
+        let mut panes = None;
         let mut event_time = None;
+        let mut parts: Vec<(Expr, Field)> = vec![];
         let mut output = vec![];
-        for (index, group) in aggregate.group_expr.iter().enumerate() {
-            let (qualifier, field) = aggregate.schema.qualified_field(index);
-            let key = Key::of(group, field, index, aggregate.input.schema())?;
+        for (index, key) in keys.iter().enumerate() {
             event_time = event_time.or(key.event_time.map(|part| parts.len() + part));
-            let metadata = field.metadata().clone().into();
-            output.push(key.whole().alias_qualified_with_metadata(
-                qualifier.cloned(),
-                field.name().clone(),
-                Some(metadata),
-            ));
-            parts.extend(key.parts);
+            output.push(key.output(aggregate, index));
+            if let Some(shared) = shared.as_ref().filter(|shared| shared.key == index) {
+                panes = Some((parts.len(), shared));
+            }
+            parts.extend(key.parts.iter().cloned());
         }
-        let (keys, mut fields): (Vec<_>, Vec<_>) = parts
+        if sets.is_some() {
+            output.push(set_number(aggregate, &keys));
+        }
+        let (mut exprs, mut fields): (Vec<_>, Vec<_>) = parts
             .into_iter()
-            .map(|(expr, field)| (expr, (None, Arc::new(field))))
+            .map(|(expr, field)| match sets {
+                Some(_) => (expr, (None, Arc::new(field.with_nullable(true)))),
+                None => (expr, (None, Arc::new(field))),
+            })
             .unzip();
-        for (index, _) in aggregate.aggr_expr.iter().enumerate() {
-            let (qualifier, field) = aggregate
-                .schema
-                .qualified_field(aggregate.group_expr.len() + index);
-            let name = format!("aggregate#{index}");
-            fields.push((None, Arc::new(Field::clone(field).with_name(&name))));
-            output.push(
-                Expr::Column(Column::new_unqualified(name))
-                    .alias_qualified(qualifier.cloned(), field.name().clone()),
-            );
+        if sets.is_some() {
+            fields.push((None, Arc::new(Field::new(SET_KEY, DataType::Int64, false))));
+        }
+        let (aggregates, results) = results_of(aggregate)?;
+        fields.extend(aggregates);
+        output.extend(results);
+        if let Some((key, shared)) = panes {
+            // A window's start and end are grouped by after its panes.
+            exprs.splice(key..=key + 1, [shared.pane.clone()]);
         }
         let node = Self {
-            input: aggregate.input.as_ref().clone(),
-            keys,
+            input: match panes {
+                Some((_, shared)) => shared.input.clone(),
+                None => aggregate.input.as_ref().clone(),
+            },
+            keys: exprs,
+            panes: panes.map(|(key, shared)| (key, shared.grid)),
+            sets: sets.map(|sets| over_parts(&sets, &keys)),
             aggregates: aggregate.aggr_expr.clone(),
             event_time,
             output_mode,
             operator_id,
-            partitions: if aggregate.group_expr.is_empty() {
-                1
-            } else {
-                partitions
-            },
+            partitions,
             schema: Arc::new(DFSchema::new_with_metadata(fields, Default::default())?),
         };
         let node = LogicalPlan::Extension(datafusion::logical_expr::Extension {
@@ -106,8 +113,11 @@ impl StatefulAggregateNode {
     /// What its state is made of.
     pub fn parts(&self) -> Vec<(&'static str, Expr)> {
         let keys = self.keys.iter().map(|key| ("grouping key", key.clone()));
+        let sets = self.sets.iter();
+        let sets = sets.map(|sets| ("grouping sets", lit(format!("{sets:?}"))));
         let aggregates = self.aggregates.iter();
-        keys.chain(aggregates.map(|call| ("aggregate", call.clone())))
+        keys.chain(sets)
+            .chain(aggregates.map(|call| ("aggregate", call.clone())))
             .collect()
     }
 
@@ -117,49 +127,24 @@ impl StatefulAggregateNode {
     }
 }
 
-impl Key {
-    fn of(group: &Expr, field: &Field, index: usize, input: &DFSchema) -> Result<Self> {
-        let tagged = delay_ms(field).is_some();
-        let (_, typed) = group.to_field(input)?;
-        let DataType::Struct(bounds) = field.data_type() else {
-            return Ok(Self::column(group, &typed, index, tagged));
-        };
-        if !is_window(field) {
-            return Ok(Self::column(group, &typed, index, false));
-        }
-        let part = |bound: &FieldRef| {
-            let name = format!("key#{index}.{}", bound.name());
-            let part = Field::new(name, bound.data_type().clone(), true);
-            (window_part(group.clone(), bound.name()), part)
-        };
-        Ok(Self {
-            parts: bounds.iter().map(part).collect(),
-            // A window stands for its end.
-            event_time: tagged.then_some(1),
-            window: Some(Arc::new(field.clone())),
-        })
-    }
-
-    fn column(group: &Expr, typed: &Field, index: usize, tagged: bool) -> Self {
-        let field = typed.clone().with_name(format!("key#{index}"));
-        Self {
-            parts: vec![(group.clone(), field)],
-            event_time: tagged.then_some(0),
-            window: None,
-        }
-    }
-
-    /// The grouping expression's value, from the columns of its parts.
-    fn whole(&self) -> Expr {
-        let part = |index: usize| {
-            let name = self.parts.get(index).map(|(_, field)| field.name().clone());
-            Expr::Column(Column::new_unqualified(name.unwrap_or_default()))
-        };
-        match &self.window {
-            Some(window) => join_window(part(0), part(1), Arc::clone(window)),
-            None => part(0),
-        }
-    }
+/// The columns of an aggregation's results in a node's output, and what restores their names.
+pub(in crate::operator) fn results_of(
+    aggregate: &Aggregate,
+) -> Result<(Vec<(Option<TableReference>, FieldRef)>, Vec<Expr>)> {
+    let first = aggregate
+        .schema
+        .fields()
+        .len()
+        .saturating_sub(aggregate.aggr_expr.len());
+    let results = (0..aggregate.aggr_expr.len()).map(|index| {
+        let (qualifier, field) = aggregate.schema.qualified_field(first + index);
+        let name = format!("aggregate#{index}");
+        let result = Expr::Column(Column::new_unqualified(name.clone()))
+            .alias_qualified(qualifier.cloned(), field.name().clone());
+        let field = Arc::new(Field::clone(field).with_name(name));
+        ((None, field), result)
+    });
+    Ok(results.unzip())
 }
 
 impl PartialOrd for StatefulAggregateNode {
@@ -197,8 +182,9 @@ impl UserDefinedLogicalNodeCore for StatefulAggregateNode {
         };
         write!(
             f,
-            "StatefulAggregate: keys=[{}], aggregates=[{}], operator={}, mode={}",
+            "StatefulAggregate: keys=[{}]{}, aggregates=[{}], operator={}, mode={}",
             list(&self.keys),
+            if self.panes.is_some() { " by pane" } else { "" },
             list(&self.aggregates),
             self.operator_id,
             self.output_mode
@@ -245,35 +231,28 @@ impl UserDefinedLogicalNodeCore for StatefulAggregateNode {
 impl PlannedNode for StatefulAggregateNode {
     /// Partial aggregation, exchange by key, merge with state.
     fn plan(&self, lowering: &Lowering<'_>) -> Result<Arc<dyn ExecutionPlan>> {
-        let [input] = lowering.inputs()?;
         let output = self.output();
-        let named = self
+        let names: Vec<String> = (0..self.keys.len())
+            .map(|index| format!("key#{index}"))
+            .collect();
+        let keys: Vec<_> = self
             .keys
             .iter()
-            .zip(output.fields())
-            .map(|(key, field)| Ok((lowering.expr(key, 0)?, field.name().clone())))
-            .collect::<Result<Vec<_>>>()?;
-        let calls = self
-            .aggregates
-            .iter()
-            .map(|call| lowering.aggregate(call, 0))
-            .collect::<Result<Vec<_>>>()?;
-        let (functions, filters): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
-        let schema = input.schema();
-        let partial = AggregateExec::try_new(
-            AggregateMode::Partial,
-            PhysicalGroupBy::new_single(named),
-            functions.clone(),
-            filters,
-            input,
-            schema,
-        )?;
-        let width = self.keys.len();
-        let exchange = Arc::new(ExchangeExec::new(Arc::new(partial), width, self.partitions));
+            .zip(names.iter().map(String::as_str))
+            .collect();
+        let mut partial = partial(lowering, &keys, self.sets.as_deref(), &self.aggregates)?;
+        let width =
+            self.keys.len() + usize::from(self.sets.is_some()) + usize::from(self.panes.is_some());
+        if let Some((pane, grid)) = self.panes {
+            let bounds = ["window.start", "window.end"];
+            let windows = SlidingWindowsExec::try_new(partial.plan, pane, grid, bounds)?;
+            partial.plan = reduce(Arc::new(windows), width, &partial.functions)?;
+        }
+        let exchange = Arc::new(ExchangeExec::new(partial.plan, width, self.partitions));
         Ok(Arc::new(StateAggregateExec::try_new(
             exchange,
             width,
-            functions,
+            partial.functions,
             self.event_time,
             self.output_mode,
             self.operator_id,

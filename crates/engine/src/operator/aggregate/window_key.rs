@@ -1,7 +1,6 @@
-//! Time windows as grouping keys: two timestamp columns while grouping, one struct for everybody else.
+//! `window_key(start, end)`: the struct of a time window from the two columns it was while grouping.
 //!
-//! Grouping by a struct would go row by row; grouping by its two timestamps is vectorised, and gives the state store a
-//! plain column to evict by.
+//! A window always has a start, so one without is no window: the NULL of a grouping set that does not have it.
 use std::{hash::Hash, sync::Arc};
 
 use arrow::{
@@ -15,6 +14,9 @@ use datafusion::{
         Signature, Volatility,
     },
 };
+
+/// Name of the function.
+pub(in crate::operator) const WINDOW_KEY: &str = "window_key";
 
 /// `window_key(start, end)`: the window as the query knows it.
 pub(crate) fn join_window(start: Expr, end: Expr, window: FieldRef) -> Expr {
@@ -38,7 +40,7 @@ struct WindowKey {
 
 impl ScalarUDFImpl for WindowKey {
     fn name(&self) -> &str {
-        "window_key"
+        WINDOW_KEY
     }
 
     fn signature(&self) -> &Signature {
@@ -62,8 +64,9 @@ impl ScalarUDFImpl for WindowKey {
             .into_iter()
             .map(|bound| bound.into_array(args.number_rows))
             .collect::<Result<Vec<ArrayRef>>>()?;
+        let present = bounds.first().and_then(|start| start.nulls().cloned());
         let windows =
-            StructArray::try_new_with_length(fields.clone(), bounds, None, args.number_rows)?;
+            StructArray::try_new_with_length(fields.clone(), bounds, present, args.number_rows)?;
         Ok(ColumnarValue::Array(Arc::new(windows)))
     }
 }

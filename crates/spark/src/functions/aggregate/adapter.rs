@@ -15,6 +15,7 @@ use datafusion::{
         Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature,
         Volatility,
         function::{AccumulatorArgs, StateFieldsArgs},
+        utils::AggregateOrderSensitivity,
     },
 };
 
@@ -30,6 +31,10 @@ use crate::{
 pub trait AggregateKernel: fmt::Debug + Send + Sync {
     /// Text that is equal for kernels that compute the same.
     fn fingerprint(&self) -> String;
+    /// Whether the result may depend on the order of the values. Rounding counts only where values are fractions.
+    fn ordered(&self) -> bool {
+        true
+    }
     /// Columns of the state of one group.
     fn state(&self) -> Vec<Field>;
     /// Accumulators for any number of groups.
@@ -115,6 +120,13 @@ impl AggregateUDFImpl for KernelUdaf {
 
     fn is_nullable(&self) -> bool {
         self.returns.is_nullable()
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        match self.kernel.ordered() {
+            true => AggregateOrderSensitivity::HardRequirement,
+            false => AggregateOrderSensitivity::Insensitive,
+        }
     }
 
     fn default_value(&self, data_type: &DataType) -> DfResult<ScalarValue> {

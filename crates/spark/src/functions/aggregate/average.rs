@@ -137,6 +137,10 @@ impl AggregateKernel for Average {
         format!("{self:?}")
     }
 
+    fn ordered(&self) -> bool {
+        false
+    }
+
     fn state(&self) -> Vec<Field> {
         vec![
             Field::new("sum", self.sum.clone(), true),

@@ -25,6 +25,10 @@ impl AggregateKernel for Extreme {
         format!("largest={}", self.largest)
     }
 
+    fn ordered(&self) -> bool {
+        false
+    }
+
     fn state(&self) -> Vec<Field> {
         vec![Field::new("value", self.value.clone(), true)]
     }

@@ -67,6 +67,10 @@ impl AggregateKernel for Sum {
         format!("{:?}", self.overflow)
     }
 
+    fn ordered(&self) -> bool {
+        false
+    }
+
     fn state(&self) -> Vec<Field> {
         vec![
             Field::new("sum", self.data_type.clone(), true),
