@@ -1,5 +1,6 @@
 //! How Spark calls each error: class, message parameters and exception type.
 use super::ConnectorError;
+use crate::format::FormatError;
 
 impl ConnectorError {
     /// Spark's error class, if it has one for this error.
@@ -159,6 +160,9 @@ impl ConnectorError {
             | Self::BadPath { .. }
             | Self::WrongBasePath { .. }
             | Self::BasePathNotDirectory => "java.lang.IllegalArgumentException",
+            Self::Format(FormatError::ReadFile { .. } | FormatError::FileNotFound { .. }) => {
+                "org.apache.spark.SparkException"
+            }
             Self::SocketConnect { .. } => "java.net.ConnectException",
             Self::Io { .. } | Self::ObjectStore(_) | Self::Storage(_) => "java.io.IOException",
             Self::ConflictingDirectories { .. }

@@ -181,9 +181,26 @@ fn widens(stored: &DataType, target: &DataType) -> bool {
 fn mismatch(array: &dyn Array, wanted: &Field) -> FormatError {
     FormatError::ColumnType {
         column: wanted.name().clone(),
-        stored: sql_name(array.data_type()),
-        requested: sql_name(wanted.data_type()),
+        stored: physical_type(array.data_type()),
+        requested: sql_name(wanted.data_type()).to_lowercase(),
     }
+}
+
+/// The name of the Parquet type that values of a type are stored in, which is how Spark names what a file has.
+fn physical_type(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "BOOLEAN",
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Date32 => "INT32",
+        DataType::Int64 | DataType::Timestamp(_, _) => "INT64",
+        DataType::Float32 => "FLOAT",
+        DataType::Float64 => "DOUBLE",
+        DataType::Utf8 | DataType::Utf8View | DataType::Binary | DataType::BinaryView => "BINARY",
+        DataType::Decimal128(..=9, _) => "INT32",
+        DataType::Decimal128(..=18, _) => "INT64",
+        DataType::Decimal128(_, _) => "FIXED_LEN_BYTE_ARRAY",
+        other => return sql_name(other),
+    }
+    .to_owned()
 }
 
 /// The Spark type of a stored type; every field nullable.

@@ -132,6 +132,12 @@ pub enum FormatError {
         /// What is wrong.
         reason: String,
     },
+    /// The footer of a columnar file cannot be read, so its columns are unknown.
+    #[error("could not read footer: {reason}")]
+    Footer {
+        /// What is wrong.
+        reason: String,
+    },
     /// Input or output failed.
     #[error("{operation}: {source}")]
     Io {
@@ -207,7 +213,13 @@ impl FormatError {
             Self::ColumnType { .. } => "FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH",
             Self::FileNotFound { .. } => "FAILED_READ_FILE.FILE_NOT_EXIST",
             Self::UnknownCodec { .. } => "CODEC_NOT_AVAILABLE.WITH_AVAILABLE_CODECS_SUGGESTION",
-            Self::ReadFile { .. } => "FAILED_READ_FILE.NO_HINT",
+            Self::ReadFile { .. } => match self.cause() {
+                Some(cause @ (Self::ColumnType { .. } | Self::Footer { .. })) => {
+                    cause.error_class()
+                }
+                _ => "FAILED_READ_FILE.NO_HINT",
+            },
+            Self::Footer { .. } => "FAILED_READ_FILE.CANNOT_READ_FILE_FOOTER",
             Self::Unsupported { .. } | Self::UnsupportedCompression { .. } => "UNSUPPORTED_FEATURE",
             Self::Corrupt { .. } | Self::Io { .. } | Self::ObjectStore(_) | Self::Arrow(_) => {
                 "FAILED_READ_FILE.NO_HINT"
@@ -266,8 +278,13 @@ impl FormatError {
                 ("expectedType", requested.clone()),
                 ("actualType", stored.clone()),
             ],
-            Self::FileNotFound { path } | Self::ReadFile { path, .. } => {
-                vec![("path", path.clone())]
+            Self::FileNotFound { path } => vec![("path", path.clone())],
+            Self::ReadFile { path, .. } => {
+                let mut parameters = vec![("path", path.clone())];
+                if let Some(cause @ Self::ColumnType { .. }) = self.cause() {
+                    parameters.extend(cause.message_parameters());
+                }
+                parameters
             }
             Self::UnknownCodec { codec, available } => {
                 vec![
@@ -278,6 +295,7 @@ impl FormatError {
             Self::OnlyCorruptRecordColumn
             | Self::UnsupportedCompression { .. }
             | Self::Corrupt { .. }
+            | Self::Footer { .. }
             | Self::Io { .. }
             | Self::ObjectStore(_)
             | Self::Arrow(_)

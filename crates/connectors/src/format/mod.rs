@@ -43,6 +43,7 @@ mod column;
 mod encoding;
 mod error;
 mod input;
+mod interval;
 mod lines;
 mod number;
 mod options;

@@ -24,7 +24,7 @@ use super::{
     adapt::{adapt_batch, find, merge, spark_fields},
     input::read_raw,
     json::check_names,
-    spark_type::{sql_name, timestamp_type},
+    spark_type::{field_sql_name, timestamp_type},
 };
 use crate::datetime::Zone;
 
@@ -74,6 +74,13 @@ fn builder<R: ChunkReader>(input: R) -> Result<ArrowReaderBuilder<R>, FormatErro
     Ok(builder.with_timestamp_precision(TimestampPrecision::Microsecond))
 }
 
+/// A file whose columns cannot be told has no footer.
+fn of_footer<T>(read: Result<T, FormatError>) -> Result<T, FormatError> {
+    read.map_err(|error| FormatError::Footer {
+        reason: error.to_string(),
+    })
+}
+
 /// A file's columns as Spark sees them: a timestamp without a zone is a TIMESTAMP.
 fn schema_of<R: ChunkReader>(builder: &ArrowReaderBuilder<R>) -> Result<Fields, FormatError> {
     let fields = spark_fields(builder.schema().fields())?;
@@ -98,10 +105,10 @@ impl FileFormat for OrcFormat {
             let of_file = match &file.location {
                 FileLocation::Local(path) => File::open(path)
                     .map_err(FormatError::io("open"))
-                    .and_then(|local| schema_of(&builder(local)?)),
+                    .and_then(|local| schema_of(&of_footer(builder(local))?)),
                 FileLocation::Object { .. } => read_raw(file)
                     .await
-                    .and_then(|bytes| schema_of(&builder(bytes)?)),
+                    .and_then(|bytes| schema_of(&of_footer(builder(bytes))?)),
             };
             let of_file = of_file.map_err(|e| e.in_file(&file.url))?;
             let merged = match fields {
@@ -130,7 +137,7 @@ impl FileFormat for OrcFormat {
                 return Err(FormatError::UnsupportedType {
                     format: "ORC".to_owned(),
                     column: field.name().clone(),
-                    data_type: sql_name(data_type),
+                    data_type: field_sql_name(field),
                 });
             }
             let encoded = matches!(
@@ -151,7 +158,7 @@ impl FileFormat for OrcFormat {
                 let column = field.name();
                 let feature = format!(
                     "writing column {column} of type {} to ORC",
-                    sql_name(data_type)
+                    field_sql_name(field)
                 );
                 return Err(FormatError::Unsupported { feature });
             }

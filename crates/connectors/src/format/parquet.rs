@@ -116,6 +116,13 @@ fn failed(error: ParquetError) -> FormatError {
     FormatError::corrupt(error)
 }
 
+/// A file whose columns cannot be told has no footer.
+fn of_footer<T>(read: Result<T, FormatError>) -> Result<T, FormatError> {
+    read.map_err(|error| FormatError::Footer {
+        reason: error.to_string(),
+    })
+}
+
 /// The footer, with timestamps of 12 bytes asked for as microseconds.
 fn footer(reader: &impl ChunkReader) -> Result<ArrowReaderMetadata, FormatError> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -200,10 +207,10 @@ impl FileFormat for ParquetFormat {
             let of_file = match &file.location {
                 FileLocation::Local(path) => File::open(path)
                     .map_err(FormatError::io("open"))
-                    .and_then(|local| schema_of(&footer(&local)?)),
+                    .and_then(|local| schema_of(&of_footer(footer(&local))?)),
                 FileLocation::Object { .. } => read_raw(file)
                     .await
-                    .and_then(|bytes| schema_of(&footer(&bytes)?)),
+                    .and_then(|bytes| schema_of(&of_footer(footer(&bytes))?)),
             };
             let of_file = of_file.map_err(|e| e.in_file(&file.url))?;
             let merged = match fields {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema, TimeUnit};
 use serde_json::{Map, Value, json};
 
+use crate::text::INTERVAL_FIELDS;
+
 /// The zone every TIMESTAMP column is labelled with.
 pub const TIMESTAMP_ZONE: &str = "UTC";
 
@@ -30,6 +32,16 @@ pub fn map_type(key: DataType, value: DataType, value_nullable: bool) -> DataTyp
 /// A list type with the field name that arrays in this tree use.
 pub fn list_type(element: DataType, nullable: bool) -> DataType {
     DataType::List(Arc::new(Field::new("item", element, nullable)))
+}
+
+/// Spark's name of a column's type; unlike the type alone, a column knows the units of its intervals.
+pub fn field_sql_name(field: &Field) -> String {
+    match (field.data_type(), field.metadata().get(INTERVAL_FIELDS)) {
+        (DataType::Duration(_) | DataType::Interval(IntervalUnit::YearMonth), Some(units)) => {
+            format!("INTERVAL {}", units.to_uppercase())
+        }
+        (data_type, _) => sql_name(data_type),
+    }
 }
 
 /// Spark's SQL name of a type, as its messages print it.

@@ -17,7 +17,7 @@ use super::{
     input::{Chunks, Codec, Compressor},
     json::line_separator,
     lines::{Lines, Separator},
-    spark_type::sql_name,
+    spark_type::field_sql_name,
 };
 
 /// The `text` format.
@@ -67,7 +67,7 @@ impl FileFormat for TextFormat {
             return Err(FormatError::UnsupportedType {
                 format: "Text".to_owned(),
                 column: field.name().clone(),
-                data_type: sql_name(field.data_type()),
+                data_type: field_sql_name(field),
             });
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! `from_csv` and `to_csv`: the CSV format over columns.
+//! `from_csv`, `to_csv` and `schema_of_csv`: the CSV format over columns.
 use std::sync::Arc;
 
 use arrow::{
@@ -6,7 +6,7 @@ use arrow::{
     datatypes::{DataType, Schema},
 };
 use datafusion::{common::ScalarValue, logical_expr::lit};
-use millstream_connectors::format::csv::{CsvRows, CsvTexts};
+use millstream_connectors::format::csv::{CsvRows, CsvTexts, infer_record};
 
 use super::{
     Accepts, Batch, Call, Function, Parameters, PreparedKernel, Registry,
@@ -25,6 +25,28 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(Function::rewrite("from_csv", parameters, from_csv));
     let parameters = || Parameters::fixed([Accepts::Any]).optional([Accepts::Any]);
     registry.add(Function::rewrite("to_csv", parameters(), to_csv));
+    registry.add(Function::rewrite(
+        "schema_of_csv",
+        parameters(),
+        schema_of_csv,
+    ));
+}
+
+/// The columns of a constant record as a DDL text; prints as `schema_of_csv(text)`.
+fn schema_of_csv(call: &Call<'_>) -> Result<TypedExpr> {
+    let options = options_of(call, 1)?;
+    let short = with_args(call, vec![call.arg(0)?.clone()]);
+    let text = match short.constant(0, "csv")? {
+        ScalarValue::Utf8(Some(text)) => text,
+        ScalarValue::Utf8(None) | ScalarValue::Null => {
+            return Err(short.mismatch("UNEXPECTED_NULL", &[("exprName", "csv")]));
+        }
+        _ => return Err(short.unexpected_type(0, &Accepts::STRING.sql())),
+    };
+    let schema = infer_record(&text, &options, &format_settings(call)?)
+        .map_err(|e| format_error(e, "schema_of_csv"))?;
+    let ddl = sql_name(&DataType::Struct(schema.fields().clone()));
+    Ok(short.result(lit(ddl), DataType::Utf8, false))
 }
 
 /// Prints as `from_csv(text)`.

@@ -114,6 +114,28 @@ impl CsvFormat {
     }
 }
 
+/// The columns of one CSV record, named `_c0`, `_c1`, ….
+///
+/// # Errors
+/// If an option's value is not allowed, or the record is longer than the options allow.
+pub fn infer_record(
+    record: &str,
+    options: &Options,
+    settings: &FormatSettings,
+) -> Result<Schema, FormatError> {
+    let mut options = CsvOptions::new(options, settings)?;
+    options.temporal.check()?;
+    options.header = false;
+    let mut tokens = Tokens::default();
+    cut(&mut tokens, record.as_bytes(), &options)?;
+    let mut types = vec![];
+    for token in (0..tokens.len()).filter_map(|index| tokens.get(index)) {
+        types.push(Inferred::Null.with(tokens.text(record.as_bytes(), token), &options));
+    }
+    let names = infer::names(&vec![None; types.len()], &options);
+    Ok(infer::schema(names, &types))
+}
+
 fn cut(tokens: &mut Tokens, record: &[u8], options: &CsvOptions) -> Result<(), FormatError> {
     tokens
         .cut(record, &options.dialect)

@@ -2,19 +2,17 @@
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, StringBuilder, StructArray},
     datatypes::{
-        DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type,
-        Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType, SchemaRef,
-        TimeUnit, TimestampMicrosecondType,
+        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
+        Int32Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
     },
 };
 use std::fmt::Write as _;
 
 use super::{convert::unsupported, options::CsvWriteOptions};
 use crate::{
-    datetime::{day_time_to_string, year_month_to_string},
     format::{
         Encoding, FormatError, FormatSettings, FormatWriter, Options, input::Compressor,
-        number::push_decimal,
+        interval::spelled, number::push_decimal,
     },
     text::{write_double, write_float},
 };
@@ -41,13 +39,17 @@ impl CsvTexts {
     pub fn format(&self, rows: &StructArray) -> Result<ArrayRef, FormatError> {
         let mut texts = StringBuilder::with_capacity(rows.len(), rows.len() * 32);
         let (mut text, mut value) = (String::new(), String::new());
+        let columns = rows.columns().iter().zip(rows.fields());
+        let columns = columns
+            .map(|(column, field)| spelled(column, field))
+            .collect::<Result<Vec<_>, _>>()?;
         for row in 0..rows.len() {
             if rows.is_null(row) {
                 texts.append_null();
                 continue;
             }
             text.clear();
-            push_row(rows.columns(), row, &self.options, &mut value, &mut text)?;
+            push_row(&columns, row, &self.options, &mut value, &mut text)?;
             texts.append_value(&text);
         }
         Ok(std::sync::Arc::new(texts.finish()))
@@ -106,10 +108,14 @@ impl CsvFile {
 
 impl FormatWriter for CsvFile {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), FormatError> {
+        let columns = batch.columns().iter().zip(batch.schema_ref().fields());
+        let columns = columns
+            .map(|(column, field)| spelled(column, field))
+            .collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             let start = self.text.len();
             push_row(
-                batch.columns(),
+                &columns,
                 row,
                 &self.options,
                 &mut self.value,
@@ -260,18 +266,6 @@ fn push_value(
                 Some(_) => temporal.push_timestamp(micros, out)?,
                 None => temporal.push_timestamp_ntz(micros, out)?,
             }
-        }
-        DataType::Interval(IntervalUnit::YearMonth) => {
-            year_month_to_string(
-                array.as_primitive::<IntervalYearMonthType>().value(row),
-                out,
-            );
-        }
-        DataType::Duration(TimeUnit::Microsecond) => {
-            day_time_to_string(
-                array.as_primitive::<DurationMicrosecondType>().value(row),
-                out,
-            );
         }
         other => return Err(unsupported("", other)),
     }

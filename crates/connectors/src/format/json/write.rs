@@ -4,18 +4,16 @@ use std::fmt::Write as _;
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, StringBuilder},
     datatypes::{
-        DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type,
-        Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType, TimeUnit,
-        TimestampMicrosecondType,
+        DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int8Type, Int16Type,
+        Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
     },
 };
 use base64::Engine;
 
 use super::{normalize::push_escaped, options::JsonWriteOptions};
 use crate::{
-    datetime::{day_time_to_string, year_month_to_string},
     format::{
-        FormatError, FormatSettings, FormatWriter, Options, input::Compressor,
+        FormatError, FormatSettings, FormatWriter, Options, input::Compressor, interval::spelled,
         number::push_decimal, spark_type::sql_name,
     },
     text::{write_double, write_float},
@@ -41,6 +39,8 @@ impl JsonTexts {
     /// # Errors
     /// If a value cannot be printed, e.g. by a date pattern with hours.
     pub fn format(&self, array: &ArrayRef) -> Result<ArrayRef, FormatError> {
+        let field = Field::new("value", array.data_type().clone(), true);
+        let array = spelled(array, &field)?;
         let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 32);
         let mut text = String::new();
         for row in 0..array.len() {
@@ -96,9 +96,13 @@ impl FormatWriter for JsonFile {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), FormatError> {
         let schema = batch.schema();
         let names: Vec<String> = schema.fields().iter().map(|f| quoted(f.name())).collect();
+        let columns = batch.columns().iter().zip(schema.fields());
+        let columns = columns
+            .map(|(column, field)| spelled(column, field))
+            .collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             let start = self.text.len();
-            push_fields(&names, batch.columns(), row, &self.options, &mut self.text)?;
+            push_fields(&names, &columns, row, &self.options, &mut self.text)?;
             if self.options.pretty {
                 let text = pretty(self.text.get(start..).unwrap_or_default());
                 self.text.truncate(start);
@@ -273,14 +277,6 @@ fn push_scalar(
                 None => temporal.push_timestamp_ntz(micros, out)?,
             }
             out.push('"');
-        }
-        DataType::Interval(IntervalUnit::YearMonth) => {
-            let months = array.as_primitive::<IntervalYearMonthType>().value(row);
-            quote_unless(false, out, |out| year_month_to_string(months, out));
-        }
-        DataType::Duration(TimeUnit::Microsecond) => {
-            let micros = array.as_primitive::<DurationMicrosecondType>().value(row);
-            quote_unless(false, out, |out| day_time_to_string(micros, out));
         }
         other => {
             return Err(FormatError::Unsupported {
