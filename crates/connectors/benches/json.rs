@@ -129,11 +129,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let format =
             JsonFormat::new(&Options::new(), &FormatSettings::default())?.with_tiers(tiers);
         best_of_three(label, file.size, || {
-            let batches = format.open(&file, &scan).and_then(|stream| {
+            let batches = format.open(&file, &scan).map(|stream| {
                 let rows = stream.try_fold(0, |rows, batch| async move {
                     Ok(rows + batch.num_rows() as u64)
                 });
-                Ok(futures::executor::block_on(rows))
+                futures::executor::block_on(rows)
             });
             batches.ok().and_then(Result::ok).unwrap_or(0)
         });

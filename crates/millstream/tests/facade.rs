@@ -270,7 +270,8 @@ async fn a_writer_is_opened_fed_and_closed_and_told_of_its_failure() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_its_function_refused_comes_again_under_its_number() {
     let folder = tempfile::tempdir().unwrap();
-    let seen: Arc<Mutex<Vec<(u64, Vec<i64>)>>> = Arc::default();
+    type Batches = Vec<(u64, Vec<i64>)>;
+    let seen: Arc<Mutex<Batches>> = Arc::default();
     for attempt in 0..3 {
         let seen = Arc::clone(&seen);
         let query = rows_of_rate(&context())

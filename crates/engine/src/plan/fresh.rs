@@ -57,7 +57,7 @@ impl RunPlan {
     /// The plan for the next batch.
     pub fn for_batch(&self) -> Result<Arc<dyn ExecutionPlan>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.batches % BATCHES_PER_BUILD == 0 && kept.batches > 0 {
+        if kept.batches.is_multiple_of(BATCHES_PER_BUILD) && kept.batches > 0 {
             kept.plan = reset_plan_states(Arc::clone(&kept.plan))?;
         }
         kept.batches += 1;

@@ -18,7 +18,7 @@ mod time_window;
 use std::cell::{Cell, RefCell};
 
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::{Expr, expr::Sort};
+use datafusion::logical_expr::expr::Sort;
 use spark_connect_proto::{
     Expression, ExpressionCommon,
     expression::{Cast, ExprType, UnresolvedFunction, cast},
@@ -81,7 +81,7 @@ impl<'a> Expressions<'a> {
     }
 
     /// The expressions are conditions of a filter.
-    pub(crate) fn as_predicate(mut self) -> Self {
+    pub(crate) fn of_predicate(mut self) -> Self {
         self.is_predicate = true;
         self
     }
@@ -359,11 +359,4 @@ pub(crate) fn query_context(common: Option<&ExpressionCommon>) -> Option<QueryCo
             })
         }
     }
-}
-
-/// Whether an expression reads a column.
-pub(crate) fn reads_columns(expr: &Expr) -> bool {
-    use datafusion::common::tree_node::TreeNode;
-    expr.exists(|e| Ok(matches!(e, Expr::Column(_))))
-        .unwrap_or(true)
 }

@@ -11,7 +11,7 @@ use crate::{
     functions::{Generator, Resolution},
     scope::{Attribute, parse_attribute_name, resolve_name},
     typed::TypedExpr,
-    types::{Metadata, WATERMARK_DELAY_KEY},
+    types::WATERMARK_DELAY_KEY,
 };
 
 /// One item of a select list.
@@ -322,9 +322,4 @@ fn fields_of(value: TypedExpr, path: &str) -> Result<Vec<(String, TypedExpr)>> {
             Ok((name, field))
         })
         .collect()
-}
-
-/// Metadata for a column made of `value`.
-pub(crate) fn carried_metadata(value: &TypedExpr) -> Metadata {
-    value.metadata.clone()
 }

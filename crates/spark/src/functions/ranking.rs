@@ -88,7 +88,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add(Function::special("nth_value", parameters, |call| {
         let value = call.arg(0)?.clone();
         let position = call.cast(1, &DataType::Int64)?;
-        let ignore = matches!(call.args.get(2), Some(_))
+        let ignore = call.args.get(2).is_some()
             && call.constant(2, "ignoreNulls")? == ScalarValue::Boolean(Some(true));
         Ok(Resolution::Window(WindowCall {
             function: WindowFunctionDefinition::WindowUDF(nth_value_udwf()),

@@ -30,7 +30,7 @@ use crate::{
     error::{Result, SparkError, quoted},
     expression::{Expressions, SelectItem},
     planner::Planner,
-    scope::{Attribute, Resolved},
+    scope::Resolved,
     typed::TypedExpr,
 };
 
@@ -44,8 +44,6 @@ pub(crate) struct AggregateParts {
     aggregates: Vec<(Expr, Column)>,
     /// Names of input columns, for messages.
     names: Vec<(Column, String)>,
-    /// Whether the keys are computed in a projection below.
-    precomputed: bool,
 }
 
 impl Planner<'_> {
@@ -165,7 +163,6 @@ impl Planner<'_> {
             sets,
             aggregates: vec![],
             names,
-            precomputed: computed,
         };
         let outside = HashSet::new();
         for item in &mut items {
@@ -366,25 +363,6 @@ impl AggregateParts {
         }
         missing_aggregation(name)
     }
-
-    /// Whether keys are computed below, so that their columns are new.
-    pub(crate) fn has_computed_keys(&self) -> bool {
-        self.precomputed
-    }
-}
-
-/// The columns of keys, as an aggregation passes them on.
-pub(crate) fn key_attributes(keys: &[Key]) -> Vec<Attribute> {
-    keys.iter()
-        .map(|k| Attribute {
-            name: k.name.clone(),
-            column: k.column.clone(),
-            data_type: k.value.data_type.clone(),
-            nullable: k.value.nullable,
-            metadata: k.value.metadata.clone(),
-            qualifier: vec![],
-        })
-        .collect()
 }
 
 fn missing_aggregation(name: &str) -> SparkError {

@@ -239,10 +239,11 @@ impl Planner<'_> {
             ));
         }
         let to = field.data_type();
-        if !crate::cast::can_up_cast(&attribute.data_type, to)
-            && !types::same_type(&attribute.data_type, to)
-            && !(is_numeric(&attribute.data_type) && is_numeric(to))
-        {
+        let from = &attribute.data_type;
+        let fits = crate::cast::can_up_cast(from, to)
+            || types::same_type(from, to)
+            || (is_numeric(from) && is_numeric(to));
+        if !fits {
             return Err(SparkError::analysis(
                 "INVALID_COLUMN_OR_FIELD_DATA_TYPE",
                 &[

@@ -32,7 +32,7 @@ impl Planner<'_> {
             let below = rows.below.clone();
             let scope = Expressions::new(self, vec![&rows])
                 .with_below(below.as_ref().map(|b| &b.input))
-                .as_predicate();
+                .of_predicate();
             (
                 scope
                     .condition(condition)

@@ -22,7 +22,7 @@ use datafusion::{
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility},
 };
 
-use super::project::projection_of;
+use super::project::{NamedColumn, projection_of};
 use crate::{
     error::{Result, SparkError},
     expression::SelectItem,
@@ -39,7 +39,7 @@ impl Planner<'_> {
         &self,
         input: &Resolved,
         items: Vec<SelectItem>,
-    ) -> Result<(LogicalPlan, Vec<(String, TypedExpr, bool)>)> {
+    ) -> Result<(LogicalPlan, Vec<NamedColumn>)> {
         let mut plan = input.plan.clone();
         let mut columns = vec![];
         for item in items {

@@ -152,11 +152,14 @@ pub(crate) fn reads_window(expr: &Expr) -> bool {
     columns.any(|column| column.name.starts_with(WINDOW_COLUMN))
 }
 
+/// A column of a select list: its name, its value, and whether the user named it.
+pub(crate) type NamedColumn = (String, TypedExpr, bool);
+
 /// Moves window functions into plan nodes below.
 pub(crate) fn compute_windows(
     plan: LogicalPlan,
-    columns: Vec<(String, TypedExpr, bool)>,
-) -> Result<(LogicalPlan, Vec<(String, TypedExpr, bool)>)> {
+    columns: Vec<NamedColumn>,
+) -> Result<(LogicalPlan, Vec<NamedColumn>)> {
     let mut functions: Vec<Expr> = vec![];
     for (_, value, _) in &columns {
         value.expr.apply(|e| {

@@ -23,7 +23,8 @@ impl Planner<'_> {
             rows.plan = OperationNode::operand(rows.plan);
         }
         let (low, high) = (node.lower_bound, node.upper_bound);
-        if !(low <= high) {
+        // A bound that is no number is refused too.
+        if low.partial_cmp(&high).is_none_or(|order| order.is_gt()) {
             return Err(SparkError::plain(
                 Exception::IllegalArgument,
                 format!(

@@ -37,7 +37,7 @@ impl Planner<'_> {
                 };
                 let (mut sort, name) = scope.named_sort(&expression)?;
                 let child = order.child.as_deref();
-                if let Some(column) = child.and_then(|c| ordinal_of(c)) {
+                if let Some(column) = child.and_then(ordinal_of) {
                     let attribute = usize::try_from(column - 1)
                         .ok()
                         .and_then(|i| rows.output.get(i))

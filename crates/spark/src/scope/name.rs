@@ -3,9 +3,8 @@ use super::Attribute;
 use crate::{
     error::{Result, SparkError, quoted_id, quoted_name},
     typed::TypedExpr,
-    types::map_fields,
 };
-use arrow::datatypes::{DataType, Fields};
+use arrow::datatypes::Fields;
 
 /// How names are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,21 +256,6 @@ pub fn parse_attribute_name(text: &str) -> Result<Vec<String>> {
     }
     parts.push(current);
     Ok(parts)
-}
-
-/// Element type of what `value.field` reaches into, for messages.
-pub(crate) fn inner_struct(data_type: &DataType) -> Option<&Fields> {
-    match data_type {
-        DataType::Struct(fields) => Some(fields),
-        DataType::List(item) => match item.data_type() {
-            DataType::Struct(fields) => Some(fields),
-            _ => None,
-        },
-        other => match map_fields(other)?.1.data_type() {
-            DataType::Struct(fields) => Some(fields),
-            _ => None,
-        },
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch, StringArray},
+    array::{ArrayRef, RecordBatch, StringArray},
     compute::{CastOptions, cast_with_options},
     datatypes::{DataType, SchemaRef},
     util::display::{ArrayFormatter, FormatOptions},

@@ -2,22 +2,19 @@
 //!
 //! All arrays of a batch advance together, one step at a time, so that a lambda is evaluated once per step and not once per
 //! element.
-use std::{ops::Range, sync::Arc};
-
 use arrow::{
-    array::{Array, ArrayRef, AsArray, UInt64Array, make_comparator, new_null_array},
-    compute::{SortOptions, interleave, take},
-    datatypes::{DataType, Int32Type},
+    array::{Array, ArrayRef, UInt64Array, new_null_array},
+    compute::{interleave, take},
 };
-use datafusion::logical_expr::{LambdaArgument, Volatility};
+use datafusion::logical_expr::LambdaArgument;
 
 use super::{
-    elements::{Gathered, Spans, comparable, item_of, require_order},
-    lambdas::{call_text, evaluate, lambda_at, renamed, wrong_body},
+    elements::{Spans, item_of},
+    lambdas::{call_text, evaluate, lambda_at, wrong_body},
 };
 use crate::{
-    error::{Exception, Result, SparkError, quoted},
-    functions::{Accepts, Batch, Call, Function, Kernel, Parameters, Registry, higher_order},
+    error::{Result, quoted},
+    functions::{Accepts, Batch, Call, Function, Parameters, Registry, higher_order},
     typed::TypedExpr,
     types::{as_nullable, relabel, same_type},
 };

@@ -151,7 +151,7 @@ fn timestamp_seconds(batch: &Batch<'_>) -> Result<ArrayRef> {
                 // The cast saturates, as Java's does.
                 Ok(value
                     .is_finite()
-                    .then(|| (value * MICROS_PER_SECOND as f64) as i64))
+                    .then_some((value * MICROS_PER_SECOND as f64) as i64))
             })
         }
         _ => scaled(batch, MICROS_PER_SECOND, "seconds"),

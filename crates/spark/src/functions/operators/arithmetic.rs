@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum, PrimitiveArray},
+    array::{ArrayRef, ArrowPrimitiveType, AsArray, Datum, PrimitiveArray},
     compute::kernels::numeric,
     datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };

@@ -322,7 +322,13 @@ struct Percentile {
 
 impl PreparedKernel for Percentile {
     fn fingerprint(&self) -> String {
-        format!("{self:?}")
+        let Self {
+            at,
+            rank,
+            many,
+            descending,
+        } = self;
+        format!("{at:?} rank={rank} many={many} descending={descending}")
     }
 
     fn evaluate(&self, batch: &Batch<'_>) -> Result<ArrayRef> {
