@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use datafusion::{
     execution::SendableRecordBatchStream,
     functions_aggregate::expr_fn::{count, sum},
-    logical_expr::{Extension, JoinType, LogicalPlan, LogicalPlanBuilder, col, lit},
+    logical_expr::{
+        ExprFunctionExt, Extension, JoinType, LogicalPlan, LogicalPlanBuilder, col, lit,
+    },
     prelude::SessionContext,
 };
 use futures::TryStreamExt;
@@ -238,6 +240,26 @@ async fn update_mode_puts_out_touched_groups_and_state_survives_restarts() {
         query.stop().await;
         assert!(query.exception().is_none());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_without_values_stays_null_beside_a_group_that_has_state() {
+    let bench = Bench::new(OutputMode::Update, 1);
+    let positive = lit(1_i64).lt(col("n"));
+    let total = sum(col("n")).filter(positive).build().unwrap();
+    let plan = bench
+        .scan()
+        .aggregate([col("word")], [total])
+        .unwrap()
+        .build()
+        .unwrap();
+    let query = bench.start(plan).await.unwrap();
+    bench.stream.add(rows(&[(1, "a", 5)]));
+    query.process_all_available().await.unwrap();
+    bench.stream.add(rows(&[(2, "a", 6), (3, "b", 0)]));
+    query.process_all_available().await.unwrap();
+    assert_eq!(bench.batch(1), ["a 11", "b "]);
+    query.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -91,7 +91,8 @@ pub(in crate::operator) struct Accumulators {
 }
 
 impl Accumulators {
-    /// Merges state rows into groups.
+    /// Merges state rows into groups. A group that no call has named before must be among `groups` now if it is below `total`:
+    /// accumulators may take a group that they count for one that has values.
     pub(in crate::operator) fn merge(
         &mut self,
         states: &[ArrayRef],

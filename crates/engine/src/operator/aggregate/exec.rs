@@ -2,8 +2,8 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use arrow::{
-    array::{AsArray, BooleanArray, RecordBatch, UInt32Array},
-    compute::{filter_record_batch, take_record_batch},
+    array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
+    compute::{concat, filter_record_batch, take_record_batch},
     datatypes::{Schema, SchemaRef, TimestampMicrosecondType},
 };
 use datafusion::{
@@ -22,7 +22,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use millstream_state::{StateSchema, StateStoreGuard, StateStoreId};
 
 use super::{
-    accumulators::{Accumulators, Aggregates},
+    accumulators::Aggregates,
     groups::{Groups, beside, finish, project, slices},
 };
 use crate::{
@@ -228,9 +228,15 @@ impl PartitionRun {
             let started = Instant::now();
             let key_rows = project(&rows, &self.exec.state.key, 0..keys)?;
             let fresh = groups.assign(&key_rows)?;
-            self.merge_stored(&key_rows, fresh, groups.len(), &mut accumulators, store)?;
             let states = rows.columns().get(keys..).unwrap_or_default();
-            accumulators.merge(states, groups.of_rows(), groups.len())?;
+            match stored(&key_rows, fresh, store)? {
+                None => accumulators.merge(states, groups.of_rows(), groups.len())?,
+                Some((found, mut numbers)) => {
+                    let all = behind(found.columns(), states)?;
+                    numbers.extend(groups.of_rows());
+                    accumulators.merge(&all, &numbers, groups.len())?;
+                }
+            }
             self.memory
                 .try_resize(accumulators.size() + groups.size())?;
             self.metrics.updates_us += micros_since(started);
@@ -239,36 +245,6 @@ impl PartitionRun {
             keys: groups.into_keys(&self.exec.state.key)?,
             states: accumulators.into_states()?,
         })
-    }
-
-    /// Merges the stored state of groups seen for the first time in this batch; `fresh` pairs their row with their number.
-    fn merge_stored(
-        &self,
-        key_rows: &RecordBatch,
-        fresh: Vec<(u32, usize)>,
-        total: usize,
-        accumulators: &mut Accumulators,
-        store: &mut StateStoreGuard,
-    ) -> Result<()> {
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        let (rows, numbers): (Vec<u32>, Vec<usize>) = fresh.into_iter().unzip();
-        let keys = match key_rows.num_columns() {
-            0 => key_rows.slice(0, rows.len()),
-            _ => take_record_batch(key_rows, &UInt32Array::from(rows))?,
-        };
-        let stored = store.get(&keys).map_err(external)?;
-        let found = filter_record_batch(&stored.values, &stored.found)?;
-        let numbers: Vec<usize> = numbers
-            .into_iter()
-            .zip(stored.found.values())
-            .filter_map(|(number, found)| found.then_some(number))
-            .collect();
-        if numbers.is_empty() {
-            return Ok(());
-        }
-        accumulators.merge(found.columns(), &numbers, total)
     }
 
     /// The rows that are not late, late ones counted.
@@ -338,6 +314,42 @@ impl PartitionRun {
             .merge_operator(self.id.operator_id, self.metrics);
         Ok(())
     }
+}
+
+/// The stored state of groups seen for the first time in this batch, with their numbers; `fresh` pairs their row with it.
+fn stored(
+    key_rows: &RecordBatch,
+    fresh: Vec<(u32, usize)>,
+    store: &mut StateStoreGuard,
+) -> Result<Option<(RecordBatch, Vec<usize>)>> {
+    if fresh.is_empty() {
+        return Ok(None);
+    }
+    let (rows, numbers): (Vec<u32>, Vec<usize>) = fresh.into_iter().unzip();
+    let keys = match key_rows.num_columns() {
+        0 => key_rows.slice(0, rows.len()),
+        _ => take_record_batch(key_rows, &UInt32Array::from(rows))?,
+    };
+    let stored = store.get(&keys).map_err(external)?;
+    if stored.found.true_count() == 0 {
+        return Ok(None);
+    }
+    let found = filter_record_batch(&stored.values, &stored.found)?;
+    let numbers = numbers
+        .into_iter()
+        .zip(stored.found.values())
+        .filter_map(|(number, found)| found.then_some(number))
+        .collect();
+    Ok(Some((found, numbers)))
+}
+
+/// The rows of `first`, then those of `second`.
+fn behind(first: &[ArrayRef], second: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+    first
+        .iter()
+        .zip(second)
+        .map(|(first, second)| Ok(concat(&[first, second])?))
+        .collect()
 }
 
 pub(in crate::operator) fn micros_since(start: Instant) -> u64 {
