@@ -7,7 +7,7 @@ mod spark;
 
 use millstream_checkpoint::{CheckpointError, storage::StorageError};
 
-use crate::{format::FormatError, text::RenderError};
+use crate::{format::FormatError, statestore::StateDataError, text::RenderError};
 
 /// Failure of a connector.
 #[derive(Debug, thiserror::Error)]
@@ -417,6 +417,9 @@ pub enum ConnectorError {
     /// An Arrow kernel failed.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
+    /// The state of a checkpoint cannot be read.
+    #[error(transparent)]
+    State(#[from] StateDataError),
     /// The query that feeds the sink failed.
     #[error(transparent)]
     Query(#[from] datafusion::error::DataFusionError),

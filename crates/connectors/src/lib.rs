@@ -8,6 +8,7 @@
 //! | [`console`] | | tables of text |
 //! | [`memory`] | | a table of the session |
 //! | [`noop`] | | nothing |
+//! | [`statestore`] | the state in a checkpoint, in batch | |
 //!
 //! A folder has the same rooms wherever they apply: `options.rs` turns strings into a typed struct,
 //! `source.rs` and `sink.rs` implement the engine's contracts, `scan.rs` reads one partition.
@@ -29,6 +30,7 @@ pub mod registry;
 mod scan_test;
 pub mod settings;
 pub mod socket;
+pub mod statestore;
 pub mod text;
 
 pub use error::ConnectorError;

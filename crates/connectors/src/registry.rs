@@ -115,6 +115,14 @@ fn is_batch_only(format: &str) -> bool {
     )
 }
 
+/// Whether the format reads the state of a checkpoint: in batch, by [`crate::statestore::table`].
+pub fn is_state_format(format: &str) -> bool {
+    matches!(
+        format.to_ascii_lowercase().as_str(),
+        "statestore" | "state-metadata"
+    )
+}
+
 /// Whether the format is one of files: readable in batch, with paths.
 pub fn is_file_format(format: &str) -> bool {
     matches!(find(format), Ok(Format::File(_)))
@@ -367,5 +375,6 @@ mod tests {
         }
         assert!(check_format("jdbc").is_ok() && check_format("delta").is_err());
         assert!(is_file_format("JSON") && !is_file_format("rate"));
+        assert!(is_state_format("stateStore") && !is_state_format("jdbc"));
     }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::executor::block_on;
 use millstream_checkpoint::storage::{FileMeta, Storage, StorageError};
 use millstream_state::{
-    ColumnarLogOptions, ColumnarLogProvider, MonotonicClock, StateCompression, StateSchema,
+    ColumnarLogProvider, MonotonicClock, StateCompression, StateLogOptions, StateSchema,
     StateStore, StateStoreId, StateStoreProvider, hash,
 };
 
@@ -152,7 +152,7 @@ struct Bench {
 impl Bench {
     fn new() -> Result<Self, Error> {
         let start = Instant::now();
-        let mut options = ColumnarLogOptions::new(MonotonicClock::new(move || start.elapsed()));
+        let mut options = StateLogOptions::new(MonotonicClock::new(move || start.elapsed()));
         options.compression = StateCompression::Zstd;
         let provider = ColumnarLogProvider::new(Arc::new(MemoryStorage::default()), options);
         let schema = schema();

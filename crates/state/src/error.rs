@@ -123,6 +123,32 @@ pub enum StateError {
         /// The limit.
         limit: u64,
     },
+    /// A key that the local tree cannot hold.
+    #[error(
+        "a key of {bytes} bytes is too long for {store}: the limit of this state store provider is {limit} bytes, \
+         the default provider has none"
+    )]
+    KeyTooLong {
+        /// The store.
+        store: StateStoreId,
+        /// Bytes of the encoded key.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The copy of state on the local disk failed. The checkpoint is not affected.
+    #[error(
+        "the local copy of the state of {store} in {path} failed: {reason}; it is built anew from the checkpoint \
+         when the query starts again"
+    )]
+    LocalStorage {
+        /// The store.
+        store: StateStoreId,
+        /// The folder.
+        path: String,
+        /// What happened.
+        reason: String,
+    },
     /// The durable layer failed.
     #[error("state of {store}: {source}")]
     Storage {

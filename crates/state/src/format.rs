@@ -1,16 +1,23 @@
-//! Bytes of state files: `<version>.delta` and `<version>.snapshot`.
+//! Bytes of state files: `<version>.delta`, `<version>.snapshot` and `<version>.<n>.part`.
 //!
-//! One container for both (all integers little-endian); `docs/formats/state.md` is the normative text:
+//! One container for all (all integers little-endian); `docs/formats/state.md` is the normative text:
 //!
 //! ```text
-//!   0  magic "MSST"            4  format version u16     6  kind u8 (1 delta, 2 snapshot)   7  flags u8
+//!   0  magic "MSST"            4  format version u16     6  kind u8 (1 delta, 2 snapshot, 3 part)   7  flags u8
 //!   8  state version u64      16  lineage u64           24  operator id u32                28  partition u32
 //!  32  key fingerprint u64    40  value fingerprint u64 48  store name crc u32             52  event-time column i32
 //!  56  evicted through i64    64  upsert rows u64       72  tombstone rows u64             80  upsert bytes u64
-//!  88  tombstone bytes u64    96  upserts: Arrow IPC stream, key then value columns
+//!  88  tombstone bytes u64
+//!      format 2 only:         96  parts u32            100  part u32                     104  digest of the parts u64
+//!   …  upserts: Arrow IPC stream, key then value columns
 //!   …  tombstones: Arrow IPC stream, key columns (absent when there are none)
 //!   …  crc32 of everything before
 //! ```
+//!
+//! A snapshot that is too large for one file is cut into parts: all but the last piece are `.part` files, written first;
+//! the last piece is the `.snapshot` file itself, which counts the parts and carries a digest of their checksums. So a
+//! snapshot is there when its `.snapshot` is, and parts of different runs never mix. Only such files need format 2;
+//! everything else is written as format 1.
 //!
 //! The *lineage* chains files: a version's lineage is a digest of its predecessor's lineage and its
 //! delta's checksum. A delta carries its predecessor's lineage, a snapshot its own version's. So a delta
@@ -35,15 +42,19 @@ use bytes::Bytes;
 
 use crate::{
     StateStoreId,
-    columnar::changes::Changes,
+    log::Changes,
     schema::{StorageSchema, fingerprint},
 };
 
-/// Newest format that this release reads, and the one it writes.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+/// Newest format that this release reads.
+pub(crate) const FORMAT_VERSION: u16 = 2;
+/// Written unless a snapshot has parts, so that older releases read as much as they can.
+const PLAIN_FORMAT: u16 = 1;
 
 const MAGIC: [u8; 4] = *b"MSST";
 const HEADER_BYTES: usize = 96;
+/// What format 2 adds to the header.
+const PARTS_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 4;
 const FLAG_EVICTED: u8 = 1;
 /// Sections smaller than this are not compressed: a page is written anyway, and latency counts.
@@ -66,23 +77,39 @@ pub enum StateCompression {
 pub(crate) enum FileKind {
     /// The changes of one version.
     Delta,
-    /// A whole version.
+    /// A whole version, or the last piece of one.
     Snapshot,
+    /// A piece of a version, counted from 1.
+    Part(u32),
 }
 
 impl FileKind {
-    /// Extension of the file name.
-    pub(crate) fn extension(self) -> &'static str {
+    /// The name of the file that holds `version`.
+    pub(crate) fn file_name(self, version: u64) -> String {
         match self {
-            FileKind::Delta => "delta",
-            FileKind::Snapshot => "snapshot",
+            FileKind::Delta => format!("{version}.delta"),
+            FileKind::Snapshot => format!("{version}.snapshot"),
+            FileKind::Part(part) => format!("{version}.{part}.part"),
         }
+    }
+
+    /// `17.delta` is version 17's delta; `None` for files that are not state.
+    pub(crate) fn parse_name(name: &str) -> Option<(u64, Self)> {
+        let (version, rest) = name.split_once('.')?;
+        let kind = match rest.split_once('.') {
+            None if rest == "delta" => FileKind::Delta,
+            None if rest == "snapshot" => FileKind::Snapshot,
+            Some((part, "part")) => FileKind::Part(part.parse().ok()?),
+            _ => return None,
+        };
+        Some((version.parse().ok()?, kind))
     }
 
     fn code(self) -> u8 {
         match self {
             FileKind::Delta => 1,
             FileKind::Snapshot => 2,
+            FileKind::Part(_) => 3,
         }
     }
 }
@@ -99,6 +126,15 @@ pub(crate) fn next_lineage(predecessor: Lineage, delta_checksum: u32) -> Lineage
     x ^ (x >> 31)
 }
 
+/// How a snapshot is cut into files; the default is not at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// In a snapshot: how many parts precede it.
+    pub(crate) count: u32,
+    /// In a snapshot: [`next_lineage`] folded over the parts' checksums, in order.
+    pub(crate) digest: u64,
+}
+
 /// An encoded file.
 #[derive(Debug)]
 pub(crate) struct Encoded {
@@ -112,6 +148,7 @@ pub(crate) struct Decoded {
     /// Of the predecessor in a delta, of the version itself in a snapshot.
     pub(crate) lineage: Lineage,
     pub(crate) checksum: u32,
+    pub(crate) parts: Parts,
     pub(crate) event_time: Option<usize>,
     pub(crate) evicted_through: Option<i64>,
     /// Key then value columns under the names they were stored with.
@@ -139,6 +176,7 @@ pub(crate) struct Content<'a> {
     pub(crate) kind: FileKind,
     pub(crate) version: u64,
     pub(crate) lineage: Lineage,
+    pub(crate) parts: Parts,
     pub(crate) evicted_through: Option<i64>,
     pub(crate) upserts: &'a [RecordBatch],
     pub(crate) tombstones: &'a RecordBatch,
@@ -151,6 +189,7 @@ impl<'a> Content<'a> {
             kind: FileKind::Delta,
             version,
             lineage: predecessor,
+            parts: Parts::default(),
             evicted_through: changes.evicted_through,
             upserts: std::slice::from_ref(&changes.upserts),
             tombstones: &changes.tombstones,
@@ -165,23 +204,30 @@ pub(crate) fn encode(
     content: &Content<'_>,
     compression: StateCompression,
 ) -> Result<Encoded, ArrowError> {
-    let mut file = vec![0; HEADER_BYTES];
+    let part = match content.kind {
+        FileKind::Part(part) => part,
+        FileKind::Delta | FileKind::Snapshot => 0,
+    };
+    let plain = part == 0 && content.parts == Parts::default();
+    let header_bytes = HEADER_BYTES + if plain { 0 } else { PARTS_BYTES };
+    let mut file = vec![0; header_bytes];
     write_stream(&mut file, &schema.entry, content.upserts, compression)?;
-    let upsert_bytes = file.len() - HEADER_BYTES;
+    let upsert_bytes = file.len() - header_bytes;
     if content.tombstones.num_rows() > 0 {
         let keys = std::slice::from_ref(content.tombstones);
         write_stream(&mut file, &schema.key, keys, compression)?;
     }
-    let tombstone_bytes = file.len() - HEADER_BYTES - upsert_bytes;
+    let tombstone_bytes = file.len() - header_bytes - upsert_bytes;
 
-    let mut header = Vec::with_capacity(HEADER_BYTES);
+    let mut header = Vec::with_capacity(header_bytes);
     let event_time = schema
         .asked
         .event_time
         .and_then(|column| i32::try_from(column).ok());
     let upsert_rows: usize = content.upserts.iter().map(RecordBatch::num_rows).sum();
     header.extend(MAGIC);
-    header.extend(FORMAT_VERSION.to_le_bytes());
+    let format = if plain { PLAIN_FORMAT } else { FORMAT_VERSION };
+    header.extend(format.to_le_bytes());
     header.push(content.kind.code());
     header.push(if content.evicted_through.is_some() {
         FLAG_EVICTED
@@ -201,7 +247,12 @@ pub(crate) fn encode(
     header.extend((content.tombstones.num_rows() as u64).to_le_bytes());
     header.extend((upsert_bytes as u64).to_le_bytes());
     header.extend((tombstone_bytes as u64).to_le_bytes());
-    file.splice(..HEADER_BYTES, header);
+    if !plain {
+        header.extend(content.parts.count.to_le_bytes());
+        header.extend(part.to_le_bytes());
+        header.extend(content.parts.digest.to_le_bytes());
+    }
+    file.splice(..header_bytes, header);
 
     let checksum = crc32fast::hash(&file);
     file.extend(checksum.to_le_bytes());
@@ -256,6 +307,13 @@ impl Fields<'_> {
         self.take().map(u64::from_le_bytes)
     }
 
+    /// What format 2 adds: how many parts there are, and which one this is.
+    fn parts(&mut self) -> Result<(Parts, u32), FormatError> {
+        let (count, part) = (self.u32()?, self.u32()?);
+        let digest = self.u64()?;
+        Ok((Parts { count, digest }, part))
+    }
+
     fn length(&mut self) -> Result<usize, FormatError> {
         let length = self.u64()?;
         usize::try_from(length).or_else(|_| corrupt(format!("a section of {length} bytes")))
@@ -297,11 +355,18 @@ pub(crate) fn decode(
     let evicted_through = i64::from_le_bytes(header.take()?);
     let (upsert_rows, tombstone_rows) = (header.u64()?, header.u64()?);
     let (upsert_bytes, tombstone_bytes) = (header.length()?, header.length()?);
+    let (parts, part) = match format > PLAIN_FORMAT {
+        true => header.parts()?,
+        false => Default::default(),
+    };
 
     if kind_code != kind.code() || found_version != version {
         return corrupt(format!(
             "it holds version {found_version}, kind {kind_code}"
         ));
+    }
+    if matches!(kind, FileKind::Part(expected) if expected != part) {
+        return corrupt(format!("it holds part {part}"));
     }
     if (operator_id, partition) != (id.operator_id, id.partition)
         || store_crc != crc32fast::hash(id.store_name.as_bytes())
@@ -325,6 +390,7 @@ pub(crate) fn decode(
     let decoded = Decoded {
         lineage,
         checksum,
+        parts,
         event_time: usize::try_from(event_time).ok(),
         evicted_through: (flags & FLAG_EVICTED != 0).then_some(evicted_through),
         key_columns: key_columns(&entry_schema, key_fingerprint, value_fingerprint)?,

@@ -4,8 +4,9 @@
 //! writes version N+1; every version of the last hundred batches can be loaded again. The contract is
 //! [`StateStore`]: Arrow batches of keys in, Arrow batches of values out.
 //!
-//! The provider that ships here is the columnar log ([`ColumnarLogProvider`]): the batch of keys that a
-//! commit changed is at once the piece of memory that look-ups read and the changelog file on disk.
+//! Two providers keep what the same files say. The columnar log ([`ColumnarLogProvider`], the default) holds all state in
+//! memory: the batch of keys that a commit changed is at once the piece of memory that look-ups read and the changelog
+//! file on disk. The LSM tree ([`LsmProvider`]) holds a bounded part in memory and the rest on the local disk.
 //!
 //! ```text
 //!   key ──encode──► hash index ──► slot ──► (segment, row)
@@ -20,25 +21,37 @@
 //! |---|---|
 //! | [`store`] | the contract |
 //! | [`registry`] | which stores are loaded in this process, one owner at a time, maintenance |
+//! | `log` | the files of a checkpoint's `state` folder: names, retention, loading |
 //! | `columnar` | the columnar log: index, segments, undo, compaction |
-//! | `format` | bytes of delta and snapshot files (`docs/formats/state.md`) |
+//! | `lsm` | the LSM tree: local folder, write buffer, snapshots |
+//! | `reader` | state of a checkpoint, read from outside its query |
+//! | `format` | bytes of these files (`docs/formats/state.md`) |
 //! | `schema` | types that state can hold and how they are compared |
 //! | [`hash`] | Spark's `hash()` and `xxhash64()`, which place keys in partitions |
 mod columnar;
+mod columns;
+#[cfg(test)]
+mod contract;
 mod error;
 mod format;
 pub mod hash;
+mod log;
+mod lsm;
+mod reader;
 pub mod registry;
 mod schema;
 pub mod store;
 #[cfg(test)]
 mod testing;
 
-pub use columnar::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock};
+pub use columnar::ColumnarLogProvider;
 pub use error::StateError;
 pub use format::StateCompression;
+pub use log::{MonotonicClock, StateLogOptions};
+pub use lsm::{LsmOptions, LsmProvider};
+pub use reader::{StateChanges, StateReader};
 pub use registry::{MaintenanceSummary, RegistryMetrics, StateRegistry, StateStoreGuard};
 pub use store::{
-    CommitSummary, DEFAULT_STORE, PrefixMatches, Result, SnapshotTask, StateLookup, StateMetrics,
-    StateSchema, StateStore, StateStoreId, StateStoreProvider, StateStoreProviderRef,
+    CommitSummary, CompactionTask, DEFAULT_STORE, PrefixMatches, Result, SnapshotTask, StateLookup,
+    StateMetrics, StateSchema, StateStore, StateStoreId, StateStoreProvider, StateStoreProviderRef,
 };

@@ -235,6 +235,12 @@ pub trait StateStore: Send {
     /// on, if enough deltas have gathered since the last one. Costs a fraction of a bit per row. `None`
     /// when no snapshot is due or when there are uncommitted changes.
     fn capture_snapshot(&mut self) -> Option<Box<dyn SnapshotTask>>;
+
+    /// Work on what this process keeps outside the checkpoint, to be done beside the running query. `None` when
+    /// none is due.
+    fn capture_compaction(&mut self) -> Option<Box<dyn CompactionTask>> {
+        None
+    }
 }
 
 /// A captured version, to be written from a background task.
@@ -247,6 +253,13 @@ pub trait SnapshotTask: Send + fmt::Debug {
     /// the version anew since the capture, so that there is nothing to write. Dropping the future midway,
     /// or an error, leaves a store that loads from older files.
     async fn write(self: Box<Self>) -> Result<u64>;
+}
+
+/// Local maintenance of a store, to be run from a background task. Takes time and blocks its thread. What the store
+/// answers does not depend on it.
+pub trait CompactionTask: Send + fmt::Debug {
+    /// Does the work.
+    fn run(self: Box<Self>) -> Result<()>;
 }
 
 /// Opens stores and looks after their files.

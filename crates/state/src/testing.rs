@@ -1,8 +1,9 @@
 //! Storage and schemas for the tests of this crate.
 use std::{
     collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,7 +21,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use millstream_checkpoint::storage::{FileMeta, Storage, StorageError};
 
-use crate::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock, StateSchema};
+use tempfile::TempDir;
+
+use crate::{
+    ColumnarLogProvider, LsmOptions, LsmProvider, MonotonicClock, StateLogOptions, StateSchema,
+    StateStoreProviderRef,
+};
 
 /// Files in a map; can be told to fail.
 #[derive(Debug, Default)]
@@ -28,9 +34,29 @@ pub(crate) struct MemoryStorage {
     pub(crate) files: Mutex<BTreeMap<String, Bytes>>,
     /// Puts and deletes until one fails; 0 is never.
     pub(crate) fail_in: AtomicU64,
+    /// The local disk of the machine that works on these files.
+    local: OnceLock<TempDir>,
 }
 
 impl MemoryStorage {
+    /// Folder on the local disk; goes with the storage.
+    pub(crate) fn local_folder(&self) -> PathBuf {
+        let folder = self.local.get_or_init(|| {
+            // In memory where there is such a place: syncing thousands of small trees takes minutes.
+            let memory = Path::new("/dev/shm");
+            match memory.is_dir() {
+                true => tempfile::tempdir_in(memory).unwrap(),
+                false => tempfile::tempdir().unwrap(),
+            }
+        });
+        folder.path().to_owned()
+    }
+
+    /// As when the query goes on on another machine.
+    pub(crate) fn lose_local_folder(&self) {
+        std::fs::remove_dir_all(self.local_folder()).unwrap();
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.files.lock().unwrap().keys().cloned().collect()
     }
@@ -141,16 +167,75 @@ impl Storage for MemoryStorage {
 }
 
 /// Options with a clock that stands still.
-pub(crate) fn options() -> ColumnarLogOptions {
-    ColumnarLogOptions::new(MonotonicClock::new(|| Duration::ZERO))
+pub(crate) fn options() -> StateLogOptions {
+    StateLogOptions::new(MonotonicClock::new(|| Duration::ZERO))
 }
 
 pub(crate) fn provider(
     storage: &Arc<MemoryStorage>,
-    options: ColumnarLogOptions,
+    options: StateLogOptions,
 ) -> ColumnarLogProvider {
     ColumnarLogProvider::new(Arc::clone(storage) as _, options)
 }
+
+/// A provider to test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Columnar,
+    /// With a buffer that everything fits into.
+    Lsm,
+    /// With a buffer that nothing fits into: every commit but the last is in the tree.
+    LsmSpilling,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 3] = [Kind::Columnar, Kind::Lsm, Kind::LsmSpilling];
+
+    /// The provider over a checkpoint, on the machine's local disk.
+    pub(crate) fn provider(
+        self,
+        storage: &Arc<MemoryStorage>,
+        options: StateLogOptions,
+    ) -> StateStoreProviderRef {
+        let files = Arc::clone(storage) as _;
+        let buffer_bytes = match self {
+            Kind::Columnar => return Arc::new(ColumnarLogProvider::new(files, options)),
+            Kind::Lsm => 64 << 20,
+            Kind::LsmSpilling => 0,
+        };
+        let options = LsmOptions {
+            buffer_bytes,
+            cache_bytes: 1 << 20,
+            ..LsmOptions::new(options, storage.local_folder())
+        };
+        Arc::new(LsmProvider::try_new(files, options).unwrap())
+    }
+}
+
+/// Makes a test of every function, once a provider.
+macro_rules! every_provider {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            use crate::testing::Kind;
+
+            #[test]
+            fn columnar() {
+                super::$name(Kind::Columnar);
+            }
+
+            #[test]
+            fn lsm() {
+                super::$name(Kind::Lsm);
+            }
+
+            #[test]
+            fn lsm_spilling() {
+                super::$name(Kind::LsmSpilling);
+            }
+        })+
+    };
+}
+pub(crate) use every_provider;
 
 /// Key `user string`, value `count bigint`.
 pub(crate) fn counts_by_user() -> StateSchema {

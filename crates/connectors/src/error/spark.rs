@@ -37,6 +37,7 @@ impl ConnectorError {
             Self::RampUp { .. } => "INCORRECT_RAMP_UP_RATE",
             Self::EndOffset { .. } => "INCORRECT_END_OFFSET",
             Self::Format(e) => e.error_class(),
+            Self::State(e) => return e.error_class(),
             Self::Unsupported { .. } => "UNSUPPORTED_FEATURE",
             _ => return None,
         })
@@ -131,6 +132,7 @@ impl ConnectorError {
                 ]
             }
             Self::Format(e) => e.message_parameters(),
+            Self::State(e) => e.message_parameters(),
             _ => vec![],
         }
     }
@@ -169,6 +171,7 @@ impl ConnectorError {
             | Self::ConflictingPartitionColumns { .. }
             | Self::EmptyPartitionValue { .. }
             | Self::PartitionValue { .. }
+            | Self::State(_)
             | Self::RampUp { .. }
             | Self::EndOffset { .. } => "org.apache.spark.SparkRuntimeException",
             Self::SocketRows { .. }

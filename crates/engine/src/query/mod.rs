@@ -7,6 +7,7 @@
 //! | `run` | the micro-batch loop of one run: recovery, triggers, batches, the end |
 //! | `construct` | deciding whether there is a next batch, and recording it |
 //! | `execute` | running a recorded batch and committing it |
+//! | `state` | which state store provider, and its local folder |
 //! | `trigger` | when batches start |
 //! | `progress` | what is reported of each |
 //!
@@ -26,6 +27,7 @@ mod run;
 mod settings;
 mod shared;
 mod spec;
+mod state;
 mod trigger;
 
 pub use handle::StreamingQuery;
@@ -38,6 +40,7 @@ pub use rehearsal::{RestartReport, rehearse};
 pub use settings::QuerySettings;
 pub use shared::{QueryFailure, StreamingQueryStatus};
 pub use spec::{CheckpointLocation, QuerySpec};
+pub use state::{LocalStateSettings, StateProvider, UnknownStateProvider};
 pub use trigger::Trigger;
 
 #[cfg(test)]

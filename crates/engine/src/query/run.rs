@@ -8,13 +8,13 @@
 //!
 //! The loop is cancelled between batches, while it waits, and while a batch's plan runs; never in the middle of a write
 //! to the checkpoint. Whatever it leaves undone, the next run finds in the logs.
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use millstream_checkpoint::{
     CheckpointDir, NextBatch,
     storage::{self, Hold},
 };
-use millstream_state::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock, StateRegistry};
+use millstream_state::StateRegistry;
 
 use super::{
     QueryFailure, QuerySettings, QuerySpec, StreamingQueryEvent, StreamingQueryManager, Trigger,
@@ -23,6 +23,7 @@ use super::{
     operators::{Comparison, compare},
     progress::StreamingQueryProgress,
     shared::{Lifecycle, Shared},
+    state::{discard_local, open_state},
 };
 use crate::{
     EngineError,
@@ -82,6 +83,7 @@ impl Run {
         let clock = Arc::clone(&self.spec.clock);
         let plan = self.spec.plan.display_indent().to_string();
         let checkpoint = self.spec.checkpoint.clone();
+        let settings = self.spec.settings.clone();
         let mut offsets = (vec![], vec![]);
         let ended = match self.open().await {
             Ok(mut run) => {
@@ -99,6 +101,7 @@ impl Run {
             Ok(()) => {
                 if checkpoint.temporary {
                     discard(&checkpoint.url).await;
+                    discard_local(&settings, shared.id);
                 }
                 Lifecycle::Stopped
             }
@@ -153,7 +156,7 @@ impl Run {
         }
         let changed = check_operators(&dir, &next, &plan, &settings).await?;
         let sources = create_sources(&plan, &dir, &spec, settings.parallelism).await?;
-        let state = Arc::new(open_state(&dir, &settings, &spec));
+        let state = Arc::new(open_state(&dir, &settings, &spec, shared.id)?);
         let position = Position::recovered(next, &sources).await?;
         let watermark = WatermarkTracker::new(
             settings.watermark_policy,
@@ -228,17 +231,6 @@ async fn create_sources(
         sources.push(source);
     }
     Ok(sources)
-}
-
-fn open_state(dir: &CheckpointDir, settings: &QuerySettings, spec: &QuerySpec) -> StateRegistry {
-    let clock = Arc::clone(&spec.clock);
-    let mut options = ColumnarLogOptions::new(MonotonicClock::new(move || {
-        Duration::from_millis(u64::try_from(clock.now_ms()).unwrap_or(0))
-    }));
-    options.min_deltas_for_snapshot = settings.min_deltas_for_snapshot.max(1);
-    options.min_versions_to_retain = settings.min_batches_to_retain.max(1);
-    options.faults = spec.faults.clone();
-    StateRegistry::new(Arc::new(ColumnarLogProvider::new(dir.state(), options)))
 }
 
 /// Throws a temporary checkpoint away; what cannot be deleted is only litter.

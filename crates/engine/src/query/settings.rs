@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 
 use millstream_checkpoint::OffsetSeqMetadata;
 
+use super::{LocalStateSettings, StateProvider};
 use crate::{EngineError, plan::Checks, time::WatermarkPolicy};
 
 /// The conf key of the number of state partitions, as it stands in the offset log.
 pub const STATE_PARTITIONS: &str = "spark.sql.shuffle.partitions";
 /// The conf key of the watermark policy, as it stands in the offset log.
 pub const WATERMARK_POLICY: &str = "spark.sql.streaming.multipleWatermarkPolicy";
+
+/// The conf key of the state store provider's class, as it stands in the offset log.
+pub const STATE_PROVIDER: &str = "spark.sql.streaming.stateStore.providerClass";
 
 /// Settings of a query.
 #[derive(Debug, Clone)]
@@ -20,6 +24,10 @@ pub struct QuerySettings {
     pub parallelism: usize,
     /// Partitions of state; pinned.
     pub state_partitions: usize,
+    /// How state is kept between batches; pinned.
+    pub state_provider: StateProvider,
+    /// What a provider on the local disk may use.
+    pub local_state: LocalStateSettings,
     /// How several watermarks become one; pinned.
     pub watermark_policy: WatermarkPolicy,
     /// Whether a batch runs without new rows when the watermark has moved.
@@ -48,6 +56,8 @@ impl Default for QuerySettings {
         Self {
             parallelism: 1,
             state_partitions: 1,
+            state_provider: StateProvider::default(),
+            local_state: LocalStateSettings::default(),
             watermark_policy: WatermarkPolicy::Min,
             no_data_batches: true,
             min_batches_to_retain: 100,
@@ -90,6 +100,19 @@ impl QuerySettings {
             }
             self.state_partitions = partitions;
         }
+        if let Some(value) = record.conf.get(STATE_PROVIDER) {
+            let provider: StateProvider = value
+                .parse()
+                .map_err(|error| refused(STATE_PROVIDER, value, format!("{error}")))?;
+            if provider != self.state_provider {
+                tracing::warn!(
+                    pinned = %provider,
+                    session = %self.state_provider,
+                    "{STATE_PROVIDER} is pinned by the checkpoint"
+                );
+            }
+            self.state_provider = provider;
+        }
         if let Some(value) = record.conf.get(WATERMARK_POLICY) {
             self.watermark_policy = value
                 .parse()
@@ -108,6 +131,7 @@ impl QuerySettings {
             STATE_PARTITIONS.to_string(),
             self.state_partitions.to_string(),
         );
+        conf.insert(STATE_PROVIDER.to_string(), self.state_provider.to_string());
         conf.insert(
             WATERMARK_POLICY.to_string(),
             self.watermark_policy.to_string(),
@@ -136,6 +160,18 @@ mod tests {
         let pinned = session.pinned_by(&record(STATE_PARTITIONS, "3")).unwrap();
         assert_eq!(pinned.state_partitions, 3);
         assert_eq!(pinned.record()[STATE_PARTITIONS], "3");
+    }
+
+    #[test]
+    fn the_checkpoint_names_the_state_store_provider() {
+        let lsm = StateProvider::Lsm.to_string();
+        let pinned = QuerySettings::default().pinned_by(&record(STATE_PROVIDER, &lsm));
+        let pinned = pinned.unwrap();
+        assert_eq!(pinned.state_provider, StateProvider::Lsm);
+        assert_eq!(pinned.record()[STATE_PROVIDER], lsm);
+        let other =
+            QuerySettings::default().pinned_by(&record(STATE_PROVIDER, "org.example.Other"));
+        assert!(other.unwrap_err().to_string().contains("org.example.Other"));
     }
 
     #[test]

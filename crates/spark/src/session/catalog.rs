@@ -17,6 +17,7 @@ use millstream_connectors::{
     options::Options,
     registry::{self, SourceRequest},
     settings::ConnectorSettings,
+    statestore,
 };
 use millstream_engine::source::{SourceDefinition, StreamTable};
 use spark_connect_proto::{
@@ -71,6 +72,13 @@ impl SessionCatalog {
             .with_metadata_column();
         let schema = table.schema();
         scan(planner, table.into_plan("files")?, &schema, vec![], false)
+    }
+
+    fn read_state(&self, planner: &Planner<'_>, request: &SourceRequest) -> Result<Resolved> {
+        let table = Handle::current().block_on(statestore::table(request))?;
+        let schema = table.schema();
+        let source = LogicalPlanBuilder::scan("state", provider_as_source(table), None)?.build()?;
+        scan(planner, source, &schema, vec![], false)
     }
 
     fn read_saved(
@@ -247,6 +255,9 @@ impl Catalog for SessionCatalog {
             return self.read_stream(planner, &request);
         }
         registry::check_format(&request.format)?;
+        if registry::is_state_format(&request.format) {
+            return self.read_state(planner, &request);
+        }
         if !registry::is_file_format(&request.format) {
             return Err(SparkError::unsupported(format!(
                 "reading the data source {} in a batch",

@@ -7,6 +7,7 @@ pub mod failure;
 mod pinned;
 mod rehearsal;
 mod start;
+mod state_store;
 mod trigger;
 
 pub use failure::query_error;

@@ -7,17 +7,15 @@ use std::collections::BTreeMap;
 
 use millstream_engine::{plan::Checks, query::QuerySettings};
 
+use super::state_store;
 use crate::{
     conf::RuntimeConf,
     error::{Exception, Result, SparkError},
 };
 
-/// What Spark 4.3 records, with its defaults. The partition count and the watermark policy are the engine's.
-const RECORDED: [(&str, &str); 15] = [
-    (
-        "spark.sql.streaming.stateStore.providerClass",
-        "org.apache.spark.sql.execution.streaming.state.HDFSBackedStateStoreProvider",
-    ),
+/// What Spark 4.3 records, with its defaults. The partition count, the state store provider
+/// and the watermark policy are the engine's.
+const RECORDED: [(&str, &str); 14] = [
     (
         "spark.sql.dropDuplicates.deterministicKeyOrder.enabled",
         "true",
@@ -108,6 +106,8 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
     Ok(QuerySettings {
         parallelism,
         state_partitions,
+        state_provider: state_store::provider(conf)?,
+        local_state: state_store::local_state(conf)?,
         watermark_policy: policy
             .parse()
             .map_err(|error| SparkError::plain(Exception::IllegalArgument, format!("{error}")))?,

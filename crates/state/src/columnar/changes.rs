@@ -6,19 +6,7 @@ use super::{
     segment::Segment,
     state::{Asked, ColumnarState},
 };
-use crate::Result;
-
-/// What one commit changed: the content of a changelog file. To be applied in this order: evict, delete,
-/// put.
-#[derive(Debug, Clone)]
-pub(crate) struct Changes {
-    /// Everything with an event time up to this one is gone, except what `upserts` brings.
-    pub(crate) evicted_through: Option<i64>,
-    /// Keys removed one by one; storage key columns.
-    pub(crate) tombstones: RecordBatch,
-    /// Keys written, with their newest value, each once; storage entry columns.
-    pub(crate) upserts: RecordBatch,
-}
+use crate::{Result, log::Changes};
 
 /// The changes of the running batch, ready to be written and then sealed.
 #[derive(Debug)]

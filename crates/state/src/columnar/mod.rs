@@ -1,7 +1,7 @@
 //! The columnar log.
 mod arena;
 mod buckets;
-pub(crate) mod changes;
+mod changes;
 mod compaction;
 mod index;
 mod inspect;
@@ -16,4 +16,4 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use provider::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock};
+pub use provider::ColumnarLogProvider;

@@ -5,17 +5,14 @@
 use std::{ops::Range, sync::Arc};
 
 use arrow::{
-    array::{
-        Array, ArrayData, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_empty_array,
-        new_null_array,
-    },
+    array::{Array, ArrayData, BooleanArray, RecordBatch, new_empty_array, new_null_array},
     buffer::{BooleanBuffer, Buffer},
     compute::{filter, interleave},
     datatypes::SchemaRef,
 };
 
 use super::index::{Location, SlotId};
-use crate::Result;
+use crate::{Result, columns::batch_of};
 
 /// Allocation beyond the rows themselves that is not worth a copy, in bytes.
 const SLACK: usize = 4 << 10;
@@ -354,22 +351,8 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// A batch that may have no columns at all.
-pub(super) fn batch_of(
-    schema: &SchemaRef,
-    columns: Vec<ArrayRef>,
-    rows: usize,
-) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &options,
-    )?)
-}
-
 /// Memory that a copy of the batch would take, roughly.
-fn needed_bytes(batch: &RecordBatch) -> usize {
+pub(super) fn needed_bytes(batch: &RecordBatch) -> usize {
     let sizes = batch
         .columns()
         .iter()

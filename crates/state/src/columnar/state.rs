@@ -16,22 +16,19 @@
 //!
 //! Nothing committed is destroyed before `seal`: a deleted key keeps its slot (with no location), an
 //! overwritten row keeps its segment, an evicted bucket keeps its members.
-use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
-    buffer::{NullBuffer, ScalarBuffer},
-    datatypes::{DataType, Int64Type, TimestampMicrosecondType},
-};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 
 use super::{
     buckets::EventTimeBuckets,
     index::{KeyIndex, Location, NO_SLOT, SlotId},
     keys::{EncodedKeys, KeyEncoder},
     prefix::PrefixIndex,
-    segment::{Segment, Segments, batch_of},
+    segment::{Segment, Segments},
 };
 use crate::{
     PrefixMatches, Result, StateError, StateLookup, StateStoreId,
-    schema::{StorageSchema, conform, describe, same_types},
+    columns::{EventTimes, batch_of, check_values, hand_out, stored_columns},
+    schema::{StorageSchema, conform},
 };
 
 /// Rows per batch that `evict` and `prefix_scan` build at once.
@@ -123,25 +120,7 @@ impl ColumnarState {
     }
 
     pub(super) fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
-        let schema = &self.schema;
-        if !same_types(&schema.value, values.schema_ref()) {
-            let (expected, found) = (describe(&schema.asked.value), describe(values.schema_ref()));
-            let store = self.id.clone();
-            return Err(StateError::WrongColumns {
-                store,
-                part: "value",
-                expected,
-                found,
-            });
-        }
-        if keys.num_rows() != values.num_rows() {
-            return Err(StateError::WrongColumns {
-                store: self.id.clone(),
-                part: "value",
-                expected: format!("{} rows, as many as keys", keys.num_rows()),
-                found: format!("{} rows", values.num_rows()),
-            });
-        }
+        check_values(&self.id, &self.schema, keys, values)?;
         if !self.asked_for(keys) {
             self.look_up(keys)?;
         }
@@ -424,65 +403,4 @@ impl ColumnarState {
         self.asked.valid = true;
         Ok(())
     }
-}
-
-/// Values of an event-time column.
-struct EventTimes {
-    values: ScalarBuffer<i64>,
-    nulls: Option<NullBuffer>,
-}
-
-impl EventTimes {
-    fn of(column: &ArrayRef) -> Option<Self> {
-        let values = match column.data_type() {
-            DataType::Int64 => column.as_primitive::<Int64Type>().values().clone(),
-            DataType::Timestamp(_, _) => column
-                .as_primitive_opt::<TimestampMicrosecondType>()?
-                .values()
-                .clone(),
-            _ => return None,
-        };
-        Some(Self {
-            values,
-            nulls: column.nulls().cloned(),
-        })
-    }
-
-    fn get(&self, row: usize) -> Option<i64> {
-        let valid = self.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-        valid.then(|| self.values.get(row).copied())?
-    }
-}
-
-/// The columns of a caller's batch in the layout in which they are kept.
-fn stored_columns(
-    store: &StateStoreId,
-    part: &'static str,
-    batch: &RecordBatch,
-    wanted: &arrow::datatypes::Schema,
-) -> Result<Vec<ArrayRef>> {
-    if !same_types(wanted, batch.schema_ref()) {
-        return Err(StateError::WrongColumns {
-            store: store.clone(),
-            part,
-            expected: describe(wanted),
-            found: describe(batch.schema_ref()),
-        });
-    }
-    let columns = batch.columns().iter().zip(wanted.fields());
-    columns
-        .map(|(column, field)| conform(column, field.data_type()))
-        .collect()
-}
-
-/// A kept batch in the layout that the operator asked for.
-fn hand_out(batch: RecordBatch, schema: &arrow::datatypes::SchemaRef) -> Result<RecordBatch> {
-    if batch.schema_ref() == schema {
-        return Ok(batch);
-    }
-    let columns = batch.columns().iter().zip(schema.fields());
-    let columns = columns
-        .map(|(c, f)| conform(c, f.data_type()))
-        .collect::<Result<Vec<_>>>()?;
-    batch_of(schema, columns, batch.num_rows())
 }

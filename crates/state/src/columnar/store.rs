@@ -3,19 +3,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use bytes::Bytes;
 use millstream_checkpoint::fault::FaultPoint;
 
-use super::{
-    load::Loaded,
-    provider::StoreFiles,
-    snapshot::{CapturedVersion, SnapshotProgress},
-    state::ColumnarState,
-};
+use super::{load::Loaded, snapshot::CapturedVersion, state::ColumnarState};
 use crate::{
     CommitSummary, PrefixMatches, Result, SnapshotTask, StateLookup, StateMetrics, StateStore,
     StateStoreId,
-    format::{self, Content, FileKind, Lineage},
+    format::{self, Content, Lineage},
+    log::{SnapshotProgress, StoreFiles},
 };
 
 /// A [`StateStore`] over a columnar log.
@@ -47,18 +42,6 @@ impl ColumnarLogStore {
             snapshots,
             superseded,
         }
-    }
-
-    /// Makes the delta of `version` durable.
-    async fn write_delta(&mut self, version: u64, bytes: Bytes) -> Result<()> {
-        self.files.hit(FaultPoint::BeforeStateCommit)?;
-        if self.superseded.contains(&version) {
-            // It shows the version as another run of the batch made it.
-            self.files.delete_file(FileKind::Snapshot, version).await?;
-            self.superseded.remove(&version);
-        }
-        self.files.put(FileKind::Delta, version, bytes).await?;
-        self.files.hit(FaultPoint::MidStateCommit)
     }
 }
 
@@ -112,7 +95,9 @@ impl StateStore for ColumnarLogStore {
         let encoded = format::encode(&self.files.id, &self.state.schema, &content, compression)?;
         let bytes_written = encoded.bytes.len() as u64;
 
-        self.write_delta(version, encoded.bytes).await?;
+        self.files
+            .write_delta(version, encoded.bytes, &mut self.superseded)
+            .await?;
 
         // No await from here on: a cancelled commit has either not sealed or is done.
         self.state.seal(prepared);

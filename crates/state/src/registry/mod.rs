@@ -15,8 +15,9 @@
 //! in this process, runs it again from the older version; or the checkpoint was rewound; or another process
 //! ran the partition meanwhile. Files decide in all of these, and the loaded store is dropped.
 //!
-//! Nothing here spawns tasks or reads clocks: the engine calls [`StateRegistry::maintain`] when it wants
-//! snapshots written and old files deleted.
+//! Nothing here starts work or reads clocks by itself: the engine calls [`StateRegistry::maintain`] when it wants
+//! snapshots written, old files deleted and local trees compacted. Compactions block their thread and therefore run on
+//! the runtime's threads for that, where there is a runtime.
 use std::{
     collections::HashMap,
     ops::{Deref, DerefMut},
@@ -29,7 +30,7 @@ use std::{
 use tokio::sync::{OwnedMappedMutexGuard, OwnedMutexGuard};
 
 use crate::{
-    Result, SnapshotTask, StateMetrics, StateSchema, StateStore, StateStoreId,
+    CompactionTask, Result, SnapshotTask, StateMetrics, StateSchema, StateStore, StateStoreId,
     StateStoreProviderRef,
 };
 
@@ -51,6 +52,8 @@ pub struct MaintenanceSummary {
     pub snapshot_bytes: u64,
     /// Files deleted.
     pub files_deleted: u64,
+    /// Stores whose local files were compacted.
+    pub compactions: u64,
     /// Stores for which something failed; each failure is logged, and tried again in the next round.
     pub failures: u64,
 }
@@ -159,10 +162,17 @@ impl StateRegistry {
         entry: &Entry,
         summary: &mut MaintenanceSummary,
     ) -> Result<()> {
-        if let Ok(mut slot) = entry.loaded.try_lock() {
+        let compaction = if let Ok(mut slot) = entry.loaded.try_lock() {
             entry.capture(slot.as_mut());
+            let loaded = slot.as_mut();
+            loaded.and_then(|loaded| loaded.store.capture_compaction())
         } else {
             entry.wants_snapshot.store(true, Ordering::Release);
+            None
+        };
+        if let Some(task) = compaction {
+            compact(task).await?;
+            summary.compactions += 1;
         }
         let captured = lock(&entry.captured).take();
         let Some(task) = captured else { return Ok(()) };
@@ -239,6 +249,18 @@ impl Drop for StateStoreGuard {
         if self.entry.wants_snapshot.swap(false, Ordering::AcqRel) {
             self.entry.capture(Some(&mut self.loaded));
         }
+    }
+}
+
+/// Runs a compaction where it keeps no batch waiting.
+async fn compact(task: Box<dyn CompactionTask>) -> Result<()> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => match runtime.spawn_blocking(|| task.run()).await {
+            Ok(done) => done,
+            // The runtime goes down: what was not merged will be, next time.
+            Err(_) => Ok(()),
+        },
+        Err(_) => task.run(),
     }
 }
 

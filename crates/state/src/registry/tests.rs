@@ -9,13 +9,14 @@ use millstream_checkpoint::fault::{FaultAction, FaultPoint, Faults};
 
 use super::*;
 use crate::{
-    ColumnarLogOptions, StateError,
+    StateError, StateLogOptions,
     testing::{
-        MemoryStorage, counts, counts_by_user, counts_by_window, options, provider, rows, users,
+        Kind, MemoryStorage, counts, counts_by_user, counts_by_window, options, provider, rows,
+        users,
     },
 };
 
-fn registry(storage: &Arc<MemoryStorage>, options: ColumnarLogOptions) -> StateRegistry {
+fn registry(storage: &Arc<MemoryStorage>, options: StateLogOptions) -> StateRegistry {
     StateRegistry::new(Arc::new(provider(storage, options)))
 }
 
@@ -77,7 +78,7 @@ fn a_commit_that_fails_after_the_write_is_run_again_from_memory() {
         let faults = Faults::new();
         let registry = registry(
             &storage,
-            ColumnarLogOptions {
+            StateLogOptions {
                 faults: faults.clone(),
                 ..options()
             },
@@ -164,7 +165,7 @@ fn the_second_owner_waits_for_the_first() {
 fn maintenance_writes_due_snapshots_and_deletes_what_nobody_needs() {
     block_on(async {
         let storage: Arc<MemoryStorage> = Arc::default();
-        let retain = ColumnarLogOptions {
+        let retain = StateLogOptions {
             min_versions_to_retain: 3,
             ..options()
         };
@@ -256,7 +257,7 @@ fn a_panicking_batch_gives_its_store_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_and_maintenance_run_side_by_side() {
     let storage: Arc<MemoryStorage> = Arc::default();
-    let every = ColumnarLogOptions {
+    let every = StateLogOptions {
         min_deltas_for_snapshot: 1,
         min_versions_to_retain: 5,
         ..options()
@@ -295,4 +296,28 @@ async fn batches_and_maintenance_run_side_by_side() {
             .unwrap();
         assert_eq!(store.metrics().num_keys, 20);
     }
+}
+
+#[tokio::test]
+async fn maintenance_compacts_local_trees() {
+    let storage = Arc::default();
+    let registry = StateRegistry::new(Kind::LsmSpilling.provider(&storage, options()));
+    let id = StateStoreId::new(0, 0);
+    let mut compactions = 0;
+    for version in 0..30 {
+        let mut store = registry
+            .checkout(&id, &counts_by_user(), version)
+            .await
+            .unwrap();
+        store
+            .put(&users(&["a", &version.to_string()]), &counts(&[1, 2]))
+            .unwrap();
+        store.commit().await.unwrap();
+        drop(store);
+        compactions += registry.maintain().await.compactions;
+    }
+    assert!(compactions > 0);
+    let store = registry.checkout(&id, &counts_by_user(), 30).await.unwrap();
+    assert_eq!(store.metrics().num_keys, 31);
+    assert!(store.metrics().segments < 8, "{:?}", store.metrics());
 }

@@ -13,8 +13,8 @@ use millstream_engine::{
     BoxError,
     plan::OutputMode,
     query::{
-        ActiveQueries, CheckpointLocation, QuerySettings, QuerySpec, StreamingQuery,
-        StreamingQueryManager, Trigger,
+        ActiveQueries, CheckpointLocation, LocalStateSettings, QuerySettings, QuerySpec,
+        StateProvider, StreamingQuery, StreamingQueryManager, Trigger,
     },
     sink::{BatchWriter, CommitMessage, Sink, SinkBatch},
     source::MemoryStream,
@@ -34,6 +34,8 @@ pub struct Variation {
     pub partitions: usize,
     /// Whether the query is restarted after every check.
     pub restart: bool,
+    /// How state is kept.
+    pub provider: StateProvider,
     /// The fault point at which every `AddData` but the last crashes once.
     pub crash: Option<FaultPoint>,
 }
@@ -55,26 +57,32 @@ const CRASHES: [FaultPoint; 11] = [
 
 /// All variations.
 pub fn variations() -> Vec<Variation> {
+    [StateProvider::ColumnarLog, StateProvider::Lsm]
+        .into_iter()
+        .flat_map(variations_on)
+        .collect()
+}
+
+fn variations_on(provider: StateProvider) -> impl Iterator<Item = Variation> {
     let straight = [1, 2, 7].map(|partitions| Variation {
         partitions,
         restart: false,
+        provider,
         crash: None,
     });
     let restarted = [1, 2].map(|partitions| Variation {
         partitions,
         restart: true,
+        provider,
         crash: None,
     });
     let crashed = CRASHES.map(|point| Variation {
         partitions: 2,
         restart: false,
+        provider,
         crash: Some(point),
     });
-    straight
-        .into_iter()
-        .chain(restarted)
-        .chain(crashed)
-        .collect()
+    straight.into_iter().chain(restarted).chain(crashed)
 }
 
 /// Committed batches by id; a batch that is run again replaces itself.
@@ -144,6 +152,7 @@ struct Play<'a> {
     streams: HashMap<String, (MemoryStream, SchemaRef)>,
     output: Output,
     checkpoint: tempfile::TempDir,
+    local_disk: tempfile::TempDir,
     query: Option<StreamingQuery>,
     /// Batches already compared.
     checked: Option<u64>,
@@ -180,10 +189,13 @@ pub async fn play(scenario: &Scenario, variation: Variation) -> Result<(), Scena
             .map_err(fail)?;
         streams.insert(spec.name.clone(), stream);
     }
-    let checkpoint = tempfile::tempdir().map_err(|error| ScenarioError {
-        line: 1,
-        message: error.to_string(),
-    })?;
+    let folder = || {
+        tempfile::tempdir().map_err(|error| ScenarioError {
+            line: 1,
+            message: error.to_string(),
+        })
+    };
+    let (checkpoint, local_disk) = (folder()?, folder()?);
     let mut play = Play {
         scenario,
         variation,
@@ -191,6 +203,7 @@ pub async fn play(scenario: &Scenario, variation: Variation) -> Result<(), Scena
         streams,
         output: Output::default(),
         checkpoint,
+        local_disk,
         query: None,
         checked: None,
         expected: vec![],
@@ -260,6 +273,13 @@ impl Play<'_> {
                 settings: QuerySettings {
                     parallelism: 2,
                     state_partitions: self.variation.partitions,
+                    state_provider: self.variation.provider,
+                    // Nothing fits into memory, so that every batch reads the disk.
+                    local_state: LocalStateSettings {
+                        folder: self.local_disk.path().to_owned(),
+                        buffer_bytes: 0,
+                        cache_bytes: 1 << 20,
+                    },
                     min_deltas_for_snapshot: 2,
                     ..Default::default()
                 },

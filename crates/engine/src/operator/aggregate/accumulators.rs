@@ -21,6 +21,15 @@ pub(in crate::operator) struct Aggregates {
     state: SchemaRef,
 }
 
+/// The name of a state column for those who read state files: `call[part]`, where the only column of `max` is called
+/// `max` and not `value`.
+fn state_label(function: &AggregateFunctionExpr, name: &str) -> String {
+    match name.strip_suffix("[value]") {
+        Some(call) => format!("{call}[{}]", function.fun().name()),
+        None => name.to_string(),
+    }
+}
+
 impl Aggregates {
     pub(in crate::operator) fn try_new(functions: Vec<Arc<AggregateFunctionExpr>>) -> Result<Self> {
         let mut fields = vec![];
@@ -29,11 +38,10 @@ impl Aggregates {
             let columns = function.state_fields()?;
             widths.push(columns.len());
             // State is a fact about the past: whatever a later release says of nullability, it must be readable.
-            fields.extend(
-                columns
-                    .iter()
-                    .map(|field| Field::clone(field).with_nullable(true)),
-            );
+            fields.extend(columns.iter().map(|field| {
+                let label = state_label(function, field.name());
+                Field::clone(field).with_name(label).with_nullable(true)
+            }));
         }
         Ok(Self {
             functions,

@@ -24,6 +24,15 @@ pub(in crate::operator) struct Key {
     window: Option<FieldRef>,
 }
 
+/// Name of a key among a node's columns, and its label in state files: the name that users know comes first.
+fn key_name(group: &Field, index: usize) -> String {
+    let name = group.name();
+    let label = name
+        .split_once('#')
+        .map_or(name.as_str(), |(label, _)| label);
+    format!("{label}#key{index}")
+}
+
 impl Key {
     /// The keys of an aggregation, in its own order.
     pub fn all_of(aggregate: &Aggregate) -> Result<Vec<Self>> {
@@ -41,15 +50,15 @@ impl Key {
         let tagged = delay_ms(field).is_some();
         let (_, typed) = group.to_field(input)?;
         let DataType::Struct(bounds) = field.data_type() else {
-            return Ok(Self::column(group, &typed, index, tagged));
+            return Ok(Self::column(group, &typed, key_name(field, index), tagged));
         };
         // A struct that only looks like a window may be NULL, or have a NULL start.
         let marked = |key| field.metadata().contains_key(key);
         if !is_window(field) || !(marked(TIME_WINDOW_KEY) || marked(SESSION_WINDOW_KEY)) {
-            return Ok(Self::column(group, &typed, index, false));
+            return Ok(Self::column(group, &typed, key_name(field, index), false));
         }
         let part = |bound: &FieldRef| {
-            let name = format!("key#{index}.{}", bound.name());
+            let name = format!("{}.{}", key_name(field, index), bound.name());
             let part = Field::new(name, bound.data_type().clone(), true);
             (window_part(group.clone(), bound.name()), part)
         };
@@ -61,8 +70,8 @@ impl Key {
         })
     }
 
-    fn column(group: &Expr, typed: &Field, index: usize, tagged: bool) -> Self {
-        let field = typed.clone().with_name(format!("key#{index}"));
+    fn column(group: &Expr, typed: &Field, name: String, tagged: bool) -> Self {
+        let field = typed.clone().with_name(name);
         Self {
             parts: vec![(group.clone(), field)],
             event_time: tagged.then_some(0),

@@ -14,7 +14,7 @@ use datafusion::{
     prelude::{SessionConfig, SessionContext},
 };
 use millstream_checkpoint::{Faults, storage};
-use millstream_state::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock, StateRegistry};
+use millstream_state::{ColumnarLogProvider, MonotonicClock, StateLogOptions, StateRegistry};
 use proptest::prelude::*;
 
 use crate::{
@@ -110,7 +110,7 @@ impl Bench {
         let plan = StreamingPlan::build(plan, &session, OutputMode::Append, 1, partitions);
         let folder = tempfile::tempdir().unwrap();
         let files = storage::open(folder.path().to_str().unwrap()).unwrap();
-        let options = ColumnarLogOptions::new(MonotonicClock::new(|| Duration::ZERO));
+        let options = StateLogOptions::new(MonotonicClock::new(|| Duration::ZERO));
         let provider = ColumnarLogProvider::new(files, options);
         Self {
             plan: plan.await.unwrap(),

@@ -18,7 +18,7 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 use millstream_checkpoint::{CheckpointDir, Faults};
-use millstream_state::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock, StateRegistry};
+use millstream_state::{ColumnarLogProvider, MonotonicClock, StateLogOptions, StateRegistry};
 use proptest::prelude::*;
 
 use super::{SessionAggregateExec, exec::Sessions};
@@ -193,7 +193,7 @@ impl Operator {
 fn registry(url: &str) -> Arc<StateRegistry> {
     let root = millstream_checkpoint::storage::open(url).unwrap();
     let dir = CheckpointDir::new(root, Faults::none());
-    let options = ColumnarLogOptions::new(MonotonicClock::new(|| std::time::Duration::ZERO));
+    let options = StateLogOptions::new(MonotonicClock::new(|| std::time::Duration::ZERO));
     Arc::new(StateRegistry::new(Arc::new(ColumnarLogProvider::new(
         dir.state(),
         options,

@@ -3,7 +3,7 @@ use std::{fmt::Write, time::Duration};
 
 use millstream_checkpoint::CheckpointDir;
 use millstream_state::{
-    ColumnarLogOptions, ColumnarLogProvider, MonotonicClock, StateStoreId, StateStoreProvider,
+    ColumnarLogProvider, MonotonicClock, StateLogOptions, StateStoreId, StateStoreProvider,
 };
 
 use super::{columns, of_checkpoint, open, size};
@@ -12,7 +12,7 @@ use crate::cli::CliError;
 /// The provider of a checkpoint's state.
 pub(super) fn provider(dir: &CheckpointDir) -> ColumnarLogProvider {
     // Nothing here measures time.
-    let options = ColumnarLogOptions::new(MonotonicClock::new(|| Duration::ZERO));
+    let options = StateLogOptions::new(MonotonicClock::new(|| Duration::ZERO));
     ColumnarLogProvider::new(dir.state(), options)
 }
 

@@ -3,33 +3,58 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, LargeStringArray,
-        RecordBatch, StringArray, StringViewArray,
+        Array, ArrayRef, AsArray, Float64Array, Int32Array, LargeStringArray, RecordBatch,
+        StringArray, StringViewArray,
     },
-    datatypes::{DataType, Field, Fields, Int64Type, Schema},
+    datatypes::{DataType, Field, Fields, Schema},
 };
 use futures::executor::block_on;
 
 use crate::{
-    StateError, StateSchema, StateStore, StateStoreId, StateStoreProvider,
+    StateError, StateSchema, StateStore, StateStoreId,
     testing::{
-        MemoryStorage, batch, counts, counts_by_user, counts_by_window, options, provider, rows,
-        texts, users, windows,
+        Kind, MemoryStorage, batch, counts, counts_by_user, counts_by_window, every_provider,
+        options, rows, texts, users, windows,
     },
 };
 
-fn open(storage: &Arc<MemoryStorage>, schema: &StateSchema, version: u64) -> Box<dyn StateStore> {
-    let provider = provider(storage, options());
+every_provider!(
+    get_answers_in_the_order_asked_with_null_for_absent_keys,
+    the_last_of_equal_keys_in_one_put_wins,
+    a_put_of_the_keys_just_asked_for_does_not_depend_on_that,
+    null_keys_equal_each_other_and_nothing_else,
+    floating_point_keys_compare_as_spark_groups_them,
+    deleted_keys_are_gone_and_can_come_back,
+    eviction_takes_what_is_as_old_as_the_threshold_and_leaves_null,
+    eviction_is_one_record_in_the_changelog_however_many_keys_go,
+    evictions_replay_when_the_query_no_longer_has_an_event_time,
+    rollback_restores_what_was_committed,
+    prefix_scan_finds_all_keys_that_start_alike,
+    a_store_without_key_columns_has_one_key,
+    a_store_without_value_columns_is_a_set,
+    columns_of_other_types_are_refused,
+    a_checkpoint_opens_under_other_names_and_string_layouts,
+    a_checkpoint_with_other_types_is_refused_for_key_and_value_apart,
+    types_that_state_cannot_hold_are_named,
+    nested_and_wide_types_survive_the_round_trip,
+);
+
+fn open(
+    kind: Kind,
+    storage: &Arc<MemoryStorage>,
+    schema: &StateSchema,
+    version: u64,
+) -> Box<dyn StateStore> {
+    let provider = kind.provider(storage, options());
     block_on(provider.open(&StateStoreId::new(0, 0), schema, version)).unwrap()
 }
 
-fn empty(schema: &StateSchema) -> Box<dyn StateStore> {
-    open(&Arc::default(), schema, 0)
+fn empty(kind: Kind, schema: &StateSchema) -> Box<dyn StateStore> {
+    open(kind, &Arc::default(), schema, 0)
 }
 
-#[test]
-fn get_answers_in_the_order_asked_with_null_for_absent_keys() {
-    let mut store = empty(&counts_by_user());
+fn get_answers_in_the_order_asked_with_null_for_absent_keys(kind: Kind) {
+    let mut store = empty(kind, &counts_by_user());
     store
         .put(&users(&["a", "b", "c"]), &counts(&[1, 2, 3]))
         .unwrap();
@@ -39,9 +64,8 @@ fn get_answers_in_the_order_asked_with_null_for_absent_keys() {
     assert_eq!(store.metrics().num_keys, 3, "asking does not add keys");
 }
 
-#[test]
-fn the_last_of_equal_keys_in_one_put_wins() {
-    let mut store = empty(&counts_by_user());
+fn the_last_of_equal_keys_in_one_put_wins(kind: Kind) {
+    let mut store = empty(kind, &counts_by_user());
     store
         .put(&users(&["a", "b", "a"]), &counts(&[1, 2, 3]))
         .unwrap();
@@ -50,9 +74,8 @@ fn the_last_of_equal_keys_in_one_put_wins() {
     assert_eq!((summary.rows_updated, summary.rows_removed), (2, 0));
 }
 
-#[test]
-fn a_put_of_the_keys_just_asked_for_does_not_depend_on_that() {
-    let mut store = empty(&counts_by_user());
+fn a_put_of_the_keys_just_asked_for_does_not_depend_on_that(kind: Kind) {
+    let mut store = empty(kind, &counts_by_user());
     let keys = users(&["a", "new", "b", "new"]);
     store.put(&users(&["a", "b"]), &counts(&[1, 2])).unwrap();
     store.get(&keys).unwrap();
@@ -71,23 +94,21 @@ fn a_put_of_the_keys_just_asked_for_does_not_depend_on_that() {
     assert_eq!(rows(&store.scan().unwrap()), ["a|30", "b|32", "new|33"]);
 }
 
-#[test]
-fn null_keys_equal_each_other_and_nothing_else() {
-    let mut store = empty(&counts_by_user());
+fn null_keys_equal_each_other_and_nothing_else(kind: Kind) {
+    let mut store = empty(kind, &counts_by_user());
     let keys: ArrayRef = Arc::new(StringArray::from(vec![None, Some(""), None]));
     let keys = batch(&counts_by_user().key, vec![keys]);
     store.put(&keys, &counts(&[1, 2, 3])).unwrap();
     assert_eq!(rows(&store.scan().unwrap()), ["|2", "∅|3"]);
 }
 
-#[test]
-fn floating_point_keys_compare_as_spark_groups_them() {
+fn floating_point_keys_compare_as_spark_groups_them(kind: Kind) {
     let key = Schema::new(vec![Field::new("x", DataType::Float64, true)]);
     let schema = StateSchema {
         key: Arc::new(key),
         ..counts_by_user()
     };
-    let mut store = empty(&schema);
+    let mut store = empty(kind, &schema);
     let keys = |values: Vec<f64>| {
         batch(
             &schema.key,
@@ -103,9 +124,8 @@ fn floating_point_keys_compare_as_spark_groups_them() {
     assert_eq!(texts(&lookup.values), ["1", "2"]);
 }
 
-#[test]
-fn deleted_keys_are_gone_and_can_come_back() {
-    let mut store = empty(&counts_by_user());
+fn deleted_keys_are_gone_and_can_come_back(kind: Kind) {
+    let mut store = empty(kind, &counts_by_user());
     store.put(&users(&["a", "b"]), &counts(&[1, 2])).unwrap();
     block_on(store.commit()).unwrap();
     assert_eq!(store.delete(&users(&["a", "x", "a"])).unwrap(), 1);
@@ -119,10 +139,9 @@ fn deleted_keys_are_gone_and_can_come_back() {
     assert_eq!(rows(&store.scan().unwrap()), ["b|2"]);
 }
 
-#[test]
-fn eviction_takes_what_is_as_old_as_the_threshold_and_leaves_null() {
+fn eviction_takes_what_is_as_old_as_the_threshold_and_leaves_null(kind: Kind) {
     let schema = counts_by_window();
-    let mut store = empty(&schema);
+    let mut store = empty(kind, &schema);
     store
         .put(
             &windows(&[(10, "a"), (20, "b"), (20, "c"), (30, "d")]),
@@ -149,10 +168,9 @@ fn eviction_takes_what_is_as_old_as_the_threshold_and_leaves_null() {
     assert_eq!(rows(&store.scan().unwrap()), ["∅|n|5"]);
 }
 
-#[test]
-fn eviction_is_one_record_in_the_changelog_however_many_keys_go() {
+fn eviction_is_one_record_in_the_changelog_however_many_keys_go(kind: Kind) {
     let storage = Arc::default();
-    let mut store = open(&storage, &counts_by_window(), 0);
+    let mut store = open(kind, &storage, &counts_by_window(), 0);
     let keys: Vec<(i64, String)> = (0..10_000)
         .map(|i| (i / 100, format!("user-{i}")))
         .collect();
@@ -170,15 +188,16 @@ fn eviction_is_one_record_in_the_changelog_however_many_keys_go() {
         summary.bytes_written
     );
     assert_eq!(
-        open(&storage, &counts_by_window(), 2).metrics().num_keys,
+        open(kind, &storage, &counts_by_window(), 2)
+            .metrics()
+            .num_keys,
         100
     );
 }
 
-#[test]
-fn evictions_replay_when_the_query_no_longer_has_an_event_time() {
+fn evictions_replay_when_the_query_no_longer_has_an_event_time(kind: Kind) {
     let storage = Arc::default();
-    let mut store = open(&storage, &counts_by_window(), 0);
+    let mut store = open(kind, &storage, &counts_by_window(), 0);
     store
         .put(&windows(&[(10, "a"), (20, "b")]), &counts(&[1, 2]))
         .unwrap();
@@ -189,15 +208,14 @@ fn evictions_replay_when_the_query_no_longer_has_an_event_time() {
         event_time: None,
         ..counts_by_window()
     };
-    let mut store = open(&storage, &without, 2);
+    let mut store = open(kind, &storage, &without, 2);
     assert_eq!(store.metrics().num_keys, 1);
     let error = store.evict(20).unwrap_err().to_string();
     assert!(error.contains("event-time column"), "{error}");
 }
 
-#[test]
-fn rollback_restores_what_was_committed() {
-    let mut store = empty(&counts_by_window());
+fn rollback_restores_what_was_committed(kind: Kind) {
+    let mut store = empty(kind, &counts_by_window());
     store
         .put(
             &windows(&[(10, "a"), (20, "b"), (30, "c")]),
@@ -228,10 +246,9 @@ fn rollback_restores_what_was_committed() {
     );
 }
 
-#[test]
-fn prefix_scan_finds_all_keys_that_start_alike() {
+fn prefix_scan_finds_all_keys_that_start_alike(kind: Kind) {
     let schema = counts_by_window().with_prefix(1);
-    let mut store = empty(&schema);
+    let mut store = empty(kind, &schema);
     store
         .put(
             &windows(&[(1, "a"), (2, "b"), (1, "c"), (3, "d")]),
@@ -260,38 +277,36 @@ fn prefix_scan_finds_all_keys_that_start_alike() {
     );
 }
 
-#[test]
-fn a_store_without_key_columns_has_one_key() {
+fn a_store_without_key_columns_has_one_key(kind: Kind) {
     let schema = StateSchema {
         key: Arc::new(Schema::empty()),
         ..counts_by_user()
     };
     let storage = Arc::default();
-    let mut store = open(&storage, &schema, 0);
+    let mut store = open(kind, &storage, &schema, 0);
     let key = crate::testing::project(&users(&["x"]), &[]);
     assert!(!store.get(&key).unwrap().found.value(0));
     store.put(&key, &counts(&[41])).unwrap();
     block_on(store.commit()).unwrap();
-    let mut store = open(&storage, &schema, 1);
+    let mut store = open(kind, &storage, &schema, 1);
     assert_eq!(texts(&store.get(&key).unwrap().values), ["41"]);
     store.delete(&key).unwrap();
     block_on(store.commit()).unwrap();
-    let mut store = open(&storage, &schema, 2);
+    let mut store = open(kind, &storage, &schema, 2);
     assert!(!store.get(&key).unwrap().found.value(0));
 }
 
-#[test]
-fn a_store_without_value_columns_is_a_set() {
+fn a_store_without_value_columns_is_a_set(kind: Kind) {
     let schema = StateSchema {
         value: Arc::new(Schema::empty()),
         ..counts_by_user()
     };
     let storage = Arc::default();
-    let mut store = open(&storage, &schema, 0);
+    let mut store = open(kind, &storage, &schema, 0);
     let nothing = crate::testing::project(&users(&["", ""]), &[]);
     store.put(&users(&["a", "b"]), &nothing).unwrap();
     block_on(store.commit()).unwrap();
-    let mut store = open(&storage, &schema, 1);
+    let mut store = open(kind, &storage, &schema, 1);
     let lookup = store.get(&users(&["b", "c"])).unwrap();
     assert_eq!(lookup.found, vec![true, false].into());
     assert_eq!(
@@ -300,9 +315,8 @@ fn a_store_without_value_columns_is_a_set() {
     );
 }
 
-#[test]
-fn columns_of_other_types_are_refused() {
-    let mut store = empty(&counts_by_user());
+fn columns_of_other_types_are_refused(kind: Kind) {
+    let mut store = empty(kind, &counts_by_user());
     let error = store.get(&windows(&[(1, "a")])).unwrap_err();
     assert!(
         matches!(error, StateError::WrongColumns { part: "key", .. }),
@@ -321,16 +335,15 @@ fn columns_of_other_types_are_refused() {
     assert!(!store.has_changes());
 }
 
-#[test]
-fn a_checkpoint_opens_under_other_names_and_string_layouts() {
+fn a_checkpoint_opens_under_other_names_and_string_layouts(kind: Kind) {
     let storage = Arc::default();
-    let mut store = open(&storage, &counts_by_user(), 0);
+    let mut store = open(kind, &storage, &counts_by_user(), 0);
     store.put(&users(&["a"]), &counts(&[1])).unwrap();
     block_on(store.commit()).unwrap();
     let key = Schema::new(vec![Field::new("renamed", DataType::Utf8View, false)]);
     let value = Schema::new(vec![Field::new("n", DataType::Int64, false)]);
     let schema = StateSchema::new(Arc::new(key), Arc::new(value));
-    let mut store = open(&storage, &schema, 1);
+    let mut store = open(kind, &storage, &schema, 1);
     let keys: ArrayRef = Arc::new(StringViewArray::from(vec!["a", "absent"]));
     let lookup = store.get(&batch(&schema.key, vec![keys])).unwrap();
     assert_eq!(texts(&lookup.values), ["1", "∅"]);
@@ -342,13 +355,12 @@ fn a_checkpoint_opens_under_other_names_and_string_layouts() {
     assert_eq!(scanned[0].schema().field(0).name(), "renamed");
 }
 
-#[test]
-fn a_checkpoint_with_other_types_is_refused_for_key_and_value_apart() {
+fn a_checkpoint_with_other_types_is_refused_for_key_and_value_apart(kind: Kind) {
     let storage = Arc::default();
-    let mut store = open(&storage, &counts_by_user(), 0);
+    let mut store = open(kind, &storage, &counts_by_user(), 0);
     store.put(&users(&["a"]), &counts(&[1])).unwrap();
     block_on(store.commit()).unwrap();
-    let provider = provider(&storage, options());
+    let provider = kind.provider(&storage, options());
     let int = Arc::new(Schema::new(vec![Field::new("x", DataType::Int32, true)]));
     let other_key = StateSchema {
         key: Arc::clone(&int),
@@ -380,8 +392,7 @@ fn a_checkpoint_with_other_types_is_refused_for_key_and_value_apart() {
     );
 }
 
-#[test]
-fn types_that_state_cannot_hold_are_named() {
+fn types_that_state_cannot_hold_are_named(kind: Kind) {
     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let nested = DataType::Struct(Fields::from(vec![Field::new("d", dictionary, true)]));
     let value = Arc::new(Schema::new(vec![Field::new("v", nested, true)]));
@@ -389,7 +400,7 @@ fn types_that_state_cannot_hold_are_named() {
         value,
         ..counts_by_user()
     };
-    let provider = provider(&Arc::default(), options());
+    let provider = kind.provider(&Arc::default(), options());
     let error = block_on(provider.open(&StateStoreId::new(0, 0), &schema, 0))
         .err()
         .unwrap();
@@ -399,67 +410,7 @@ fn types_that_state_cannot_hold_are_named() {
     assert_eq!(column, "v");
 }
 
-#[test]
-fn small_slices_of_large_columns_do_not_pin_them() {
-    let mut store = empty(&counts_by_user());
-    let big: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000_000));
-    for i in 0..50 {
-        let value = batch(&counts_by_user().value, vec![big.slice(i, 1)]);
-        store.put(&users(&[&format!("user-{i}")]), &value).unwrap();
-        block_on(store.commit()).unwrap();
-    }
-    let metrics = store.metrics();
-    assert!(metrics.memory_bytes < 100_000, "{metrics:?}");
-    let values = store.get(&users(&["user-7"])).unwrap().values;
-    assert_eq!(values.column(0).as_primitive::<Int64Type>().value(0), 7);
-}
-
-#[test]
-fn memory_and_segments_stay_bounded_under_endless_updates() {
-    let mut store = empty(&counts_by_user());
-    let names: Vec<String> = (0..1_000).map(|i| format!("user-{i:06}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut peak = 0;
-    for round in 0..300 {
-        let some = users(&names[round % 10 * 100..][..100]);
-        store.put(&some, &counts(&[round as i64; 100])).unwrap();
-        block_on(store.commit()).unwrap();
-        peak = peak.max(store.metrics().memory_bytes);
-        assert!(store.metrics().segments < 32, "{:?}", store.metrics());
-    }
-    assert!(peak < 2_000_000, "{peak} bytes for 1000 keys");
-    assert_eq!(store.metrics().num_keys, 1_000);
-}
-
-#[test]
-fn a_store_that_was_emptied_gives_its_memory_back() {
-    let mut store = empty(&counts_by_window());
-    for round in 0..50_i64 {
-        let keys: Vec<(i64, String)> = (0..2_000).map(|i| (round, format!("user-{i}"))).collect();
-        let keys: Vec<(i64, &str)> = keys.iter().map(|(t, u)| (*t, u.as_str())).collect();
-        store
-            .put(&windows(&keys), &counts(&vec![1; keys.len()]))
-            .unwrap();
-        store.drop_expired(round - 2).unwrap();
-        block_on(store.commit()).unwrap();
-        assert!(
-            store.metrics().memory_bytes < 6_000_000,
-            "{:?}",
-            store.metrics()
-        );
-    }
-    store.drop_expired(i64::MAX).unwrap();
-    block_on(store.commit()).unwrap();
-    assert_eq!(store.metrics().num_keys, 0);
-    assert!(
-        store.metrics().memory_bytes < 1_500_000,
-        "{:?}",
-        store.metrics()
-    );
-}
-
-#[test]
-fn nested_and_wide_types_survive_the_round_trip() {
+fn nested_and_wide_types_survive_the_round_trip(kind: Kind) {
     let schema = {
         let fields = Fields::from(vec![
             Field::new("a", DataType::Int32, true),
@@ -492,53 +443,12 @@ fn nested_and_wide_types_survive_the_round_trip() {
     );
     let keys = batch(&schema.key, vec![key]);
     let storage = Arc::default();
-    let mut store = open(&storage, &schema, 0);
+    let mut store = open(kind, &storage, &schema, 0);
     store.put(&keys, &values).unwrap();
     block_on(store.commit()).unwrap();
-    let mut store = open(&storage, &schema, 1);
+    let mut store = open(kind, &storage, &schema, 1);
     let lookup = store.get(&keys).unwrap();
     assert_eq!(lookup.found.true_count(), 3);
     assert_eq!(texts(&lookup.values), texts(&values));
     assert!(lookup.values.column(0).is_null(1));
-}
-
-#[test]
-fn commits_of_one_key_do_not_leave_a_segment_each() {
-    let mut store = empty(&counts_by_user());
-    for i in 0..600 {
-        store
-            .put(&users(&[&format!("user-{i}")]), &counts(&[i]))
-            .unwrap();
-        block_on(store.commit()).unwrap();
-        assert!(
-            store.metrics().segments <= 40,
-            "{:?} after {i}",
-            store.metrics()
-        );
-    }
-    assert_eq!(store.metrics().num_keys, 600);
-}
-
-#[test]
-fn garbage_in_large_segments_is_collected() {
-    let mut store = empty(&counts_by_user());
-    let names: Vec<String> = (0..40_000).map(|i| format!("user-{i:06}")).collect();
-    for round in 0..16 {
-        // A sixteenth less each time, so that every segment keeps a few rows for good.
-        let touched = names.iter().enumerate().filter(|(i, _)| i % 16 >= round);
-        let touched: Vec<&str> = touched.map(|(_, name)| name.as_str()).collect();
-        store
-            .put(
-                &users(&touched),
-                &counts(&vec![round as i64; touched.len()]),
-            )
-            .unwrap();
-        block_on(store.commit()).unwrap();
-        let metrics = store.metrics();
-        assert_eq!(metrics.num_keys, 40_000);
-        assert!(
-            metrics.garbage_rows <= 60_000,
-            "{metrics:?} after round {round}"
-        );
-    }
 }

@@ -1,0 +1,94 @@
+//! `state-metadata`: the stateful operators of a checkpoint, one row per store.
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::{
+    array::{Int32Array, Int64Array, RecordBatch, StringArray, new_null_array},
+    datatypes::{DataType, Field, Schema},
+};
+use datafusion::{catalog::TableProvider, datasource::MemTable};
+use millstream_checkpoint::{CheckpointDir, storage::StorageError};
+use millstream_state::StateReader;
+use serde::Deserialize;
+
+use super::StateDataError;
+use crate::{error::ConnectorError, options::Options};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OperatorMetadata {
+    operator_info: OperatorInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OperatorInfo {
+    operator_name: String,
+}
+
+/// Name of an operator, by what the query wrote of it when it first ran; `None` if it wrote nothing.
+pub(super) async fn operator_name(
+    dir: &CheckpointDir,
+    operator_id: u32,
+) -> Result<Option<String>, ConnectorError> {
+    let path = format!("{operator_id}/_metadata/metadata");
+    let bytes = match dir.state().get(&path).await {
+        Ok(bytes) => bytes,
+        Err(StorageError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let json = bytes.splitn(2, |byte| *byte == b'\n').nth(1);
+    let metadata: Option<OperatorMetadata> =
+        json.and_then(|json| serde_json::from_slice(json).ok());
+    Ok(metadata.map(|metadata| metadata.operator_info.operator_name))
+}
+
+/// The table.
+pub(super) async fn table(
+    dir: &CheckpointDir,
+    options: &Options,
+) -> Result<Arc<dyn TableProvider>, ConnectorError> {
+    // Checked, although the answer does not depend on it: a store has had the same partitions since the first batch.
+    options.long("batchId", 0)?;
+    let reader = StateReader::new(dir.state());
+    let stores = reader.stores().await.map_err(StateDataError::State)?;
+    let mut partitions: BTreeMap<(u32, String), i32> = BTreeMap::new();
+    for id in stores {
+        *partitions
+            .entry((id.operator_id, id.store_name))
+            .or_default() += 1;
+    }
+    let commits = dir.commits();
+    let last = commits.latest_id().await?;
+    let first = commits.ids().await?.first().copied();
+    let batch = |id: Option<u64>| id.and_then(|id| i64::try_from(id).ok()).unwrap_or(-1);
+    let mut names = vec![];
+    for (operator_id, _) in partitions.keys() {
+        names.push(operator_name(dir, *operator_id).await?);
+    }
+    let rows = partitions.len();
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("operatorId", DataType::Int64, true),
+        Field::new("operatorName", DataType::Utf8, true),
+        Field::new("stateStoreName", DataType::Utf8, true),
+        Field::new("numPartitions", DataType::Int32, true),
+        Field::new("minBatchId", DataType::Int64, true),
+        Field::new("maxBatchId", DataType::Int64, true),
+        Field::new("operatorProperties", DataType::Utf8, true),
+    ]));
+    let ids = partitions.keys().map(|(id, _)| i64::from(*id));
+    let store_names = partitions.keys().map(|(_, name)| name.as_str());
+    let table = RecordBatch::try_new(
+        Arc::clone(&schema),
+        vec![
+            Arc::new(Int64Array::from_iter_values(ids)),
+            Arc::new(StringArray::from(names)),
+            Arc::new(StringArray::from_iter_values(store_names)),
+            Arc::new(Int32Array::from_iter_values(partitions.values().copied())),
+            Arc::new(Int64Array::from(vec![batch(first); rows])),
+            Arc::new(Int64Array::from(vec![batch(last); rows])),
+            new_null_array(&DataType::Utf8, rows),
+        ],
+    )?;
+    let table = MemTable::try_new(schema, vec![vec![table]]);
+    Ok(Arc::new(table.map_err(ConnectorError::Query)?))
+}

@@ -1,0 +1,130 @@
+//! Which state store provider a query gets, and how much of the machine it may use.
+//!
+//! Spark's class names choose: the HDFS-backed class keeps state in memory as columns, the RocksDB class keeps it on the
+//! local disk. There is no RocksDB here, so of its options those count that bound memory; the others are said once to
+//! have no effect.
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use millstream_engine::query::{LocalStateSettings, StateProvider};
+
+use crate::{
+    conf::RuntimeConf,
+    error::{Exception, Result, SparkError},
+};
+
+const PROVIDER_CLASS: &str = "spark.sql.streaming.stateStore.providerClass";
+const ROCKSDB: &str = "spark.sql.streaming.stateStore.rocksdb.";
+/// Megabytes of a query's buffers and caches together.
+const MEMORY_MB: &str = "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB";
+/// Part of those that buffers take.
+const BUFFER_RATIO: &str = "spark.sql.streaming.stateStore.rocksdb.writeBufferCacheRatio";
+/// Options with an effect, and those whose every value describes what is done anyway.
+const EFFECTIVE: [&str; 4] = [
+    MEMORY_MB,
+    BUFFER_RATIO,
+    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled",
+    "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows",
+];
+
+/// The provider that the session asks for.
+pub(super) fn provider(conf: &RuntimeConf) -> Result<StateProvider> {
+    let class = conf.get_option(PROVIDER_CLASS).unwrap_or_default();
+    let provider = class.parse().map_err(|_| {
+        SparkError::new(
+            Exception::IllegalArgument,
+            "STATE_STORE_INVALID_PROVIDER",
+            &[("inputClass", class.trim())],
+        )
+    })?;
+    if provider == StateProvider::Lsm {
+        warn_of_ineffective(conf);
+    }
+    Ok(provider)
+}
+
+/// What the provider may use of the machine.
+pub(super) fn local_state(conf: &RuntimeConf) -> Result<LocalStateSettings> {
+    let explicit = conf.explicit_settings();
+    let number = |key: &str, default: f64, valid: fn(f64) -> bool| -> Result<f64> {
+        let Some(text) = explicit.get(key) else {
+            return Ok(default);
+        };
+        let value = text.trim().parse().ok().filter(|value| valid(*value));
+        value.ok_or_else(|| {
+            SparkError::plain(
+                Exception::IllegalArgument,
+                format!("Invalid value for '{key}': {text}"),
+            )
+        })
+    };
+    let bytes = number(MEMORY_MB, 500.0, |value| (1.0..1e9).contains(&value))? * f64::from(1 << 20);
+    let buffers = bytes * number(BUFFER_RATIO, 0.5, |value| (0.0..=1.0).contains(&value))?;
+    let mut settings = LocalStateSettings {
+        buffer_bytes: buffers as usize,
+        cache_bytes: (bytes - buffers) as u64,
+        ..LocalStateSettings::default()
+    };
+    let folders = explicit.get("spark.local.dir").map(String::as_str);
+    if let Some(folder) = folders.and_then(|folders| folders.split(',').next()) {
+        settings.folder = Path::new(folder.trim()).join("millstream-state");
+    }
+    Ok(settings)
+}
+
+/// Says once a process of each option that it does nothing.
+fn warn_of_ineffective(conf: &RuntimeConf) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let set = conf.explicit_settings();
+    let ineffective = set
+        .keys()
+        .filter(|key| key.starts_with(ROCKSDB) && !EFFECTIVE.contains(&key.as_str()));
+    for key in ineffective {
+        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.insert(key.clone()) {
+            tracing::warn!(
+                key,
+                "the option tunes RocksDB, which is not used here: it has no effect"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conf(settings: &[(&str, &str)]) -> RuntimeConf {
+        let conf = RuntimeConf::default();
+        for (key, value) in settings {
+            conf.set(key, value).unwrap();
+        }
+        conf
+    }
+
+    #[test]
+    fn sparks_classes_choose_the_provider() {
+        assert_eq!(provider(&conf(&[])).unwrap(), StateProvider::ColumnarLog);
+        let rocksdb = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider";
+        let rocksdb = provider(&conf(&[(PROVIDER_CLASS, rocksdb)]));
+        assert_eq!(rocksdb.unwrap(), StateProvider::Lsm);
+        let error = provider(&conf(&[(PROVIDER_CLASS, "org.example.Other")])).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("STATE_STORE_INVALID_PROVIDER") && text.contains("org.example.Other"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn memory_is_split_between_buffers_and_caches() {
+        let settings = local_state(&conf(&[(MEMORY_MB, "100"), (BUFFER_RATIO, "0.25")])).unwrap();
+        assert_eq!(settings.buffer_bytes, 25 << 20);
+        assert_eq!(settings.cache_bytes, 75 << 20);
+        assert!(local_state(&conf(&[(MEMORY_MB, "much")])).is_err());
+        assert!(local_state(&conf(&[(BUFFER_RATIO, "2")])).is_err());
+    }
+}

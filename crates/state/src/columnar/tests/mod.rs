@@ -1,4 +1,0 @@
-mod corruption;
-mod crash;
-mod model;
-mod store;

@@ -1,0 +1,49 @@
+//! State larger than memory: an LSM tree on the local disk under the state log.
+//!
+//! The state log (`docs/formats/state.md`) stays the only durable form of state: a commit writes the same delta as the
+//! columnar log does. What differs is where the current version lives between batches:
+//!
+//! ```text
+//!   get ─► pending ─► committed ─► tree
+//!          (running   (versions     (local disk: all entries as of version `base`,
+//!           batch)     base+1 … v)   written and marked in one atomic step)
+//!
+//!   commit v+1:  committed full?  tree ◄─ committed, marked (v, lineage)      base = v
+//!                write v+1.delta
+//!                committed ◄─ pending
+//! ```
+//!
+//! The two layers in memory are bounded by [`LsmOptions::buffer_bytes`] and the changes of one batch; hot keys are
+//! rewritten there and reach the tree once a flush. The tree is one version behind at least, so that a batch that runs
+//! again after a crash finds its input in it. Three kinds of keys share the tree: the entries under their keys in
+//! `arrow-row` encoding, which sorts as the columns do and so answers prefix scans; an index of (event time, key), unless
+//! the event time leads the key anyway; and the marker.
+//!
+//! # On a crash
+//!
+//! Nothing here is trusted further than its marker. The marker names the version and the lineage that the tree stands
+//! for, the column types and a fingerprint of the key encoding. A tree that is missing, damaged, of another history,
+//! ahead of the asked version or older than the files that continue it is thrown away and built anew from the log. Block
+//! checksums find damage that shows later: the read fails, and the next start builds anew.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `codec` | rows of columns as bytes and back |
+//! | `local` | the folder, its lock, the tree in it and its marker |
+//! | `buffer` | the layers in memory, and merging them with the tree |
+//! | `state` | reads and writes |
+//! | `replay` | the log's files into the tree |
+//! | `store`, `provider` | the contract |
+mod buffer;
+mod codec;
+mod local;
+mod provider;
+mod replay;
+mod snapshot;
+mod state;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub use provider::{LsmOptions, LsmProvider};

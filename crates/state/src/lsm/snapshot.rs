@@ -1,0 +1,116 @@
+//! Snapshots of the tree, written beside the running query.
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+
+use super::{
+    buffer::{Committed, KeyRange, live_of},
+    codec::Codecs,
+    local::TreeRange,
+    state::BATCH_ROWS,
+};
+use crate::{
+    Result, SnapshotTask,
+    format::Lineage,
+    log::{SnapshotProgress, SnapshotWriter, StoreFiles},
+    schema::StorageSchema,
+};
+
+/// Bytes of keys and values that are decoded at once.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A snapshot that was promised; becomes due again unless it is kept.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) progress: Arc<SnapshotProgress>,
+    pub(super) version: u64,
+    /// How many rows had changed in all when the snapshot was captured.
+    pub(super) changed: u64,
+    /// The same figure of the newest snapshot written.
+    pub(super) written_changed: Arc<AtomicU64>,
+}
+
+impl Claim {
+    fn keep(&self) {
+        self.progress.wrote(self.version);
+        self.written_changed
+            .fetch_max(self.changed, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.progress.written() < self.version {
+            self.progress.release();
+        }
+    }
+}
+
+/// A committed version: the committed layer by reference, over the tree as it was.
+pub(super) struct CapturedTree {
+    pub(super) files: StoreFiles,
+    pub(super) schema: StorageSchema,
+    pub(super) codecs: Arc<Codecs>,
+    pub(super) version: u64,
+    pub(super) lineage: Lineage,
+    pub(super) committed: Arc<Committed>,
+    pub(super) range: KeyRange,
+    pub(super) tree: TreeRange,
+    pub(super) claim: Claim,
+}
+
+impl fmt::Debug for CapturedTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CapturedTree({} at {})", self.files.id, self.version)
+    }
+}
+
+#[async_trait]
+impl SnapshotTask for CapturedTree {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    async fn write(self: Box<Self>) -> Result<u64> {
+        let Self {
+            files,
+            schema,
+            codecs,
+            version,
+            lineage,
+            committed,
+            range,
+            tree,
+            claim,
+        } = *self;
+        let batch_bytes = BATCH_BYTES.min(files.options.snapshot_file_bytes);
+        let mut live = live_of(&committed, tree, &range);
+        let mut writer = SnapshotWriter::new(&files, &schema, version, lineage);
+        loop {
+            let (mut pairs, mut bytes) = (Vec::new(), 0);
+            while pairs.len() < BATCH_ROWS && bytes < batch_bytes {
+                let Some(entry) = live.next() else { break };
+                let (key, value, _) = entry?;
+                bytes += key.len() + value.len();
+                pairs.push((key, value));
+            }
+            if pairs.is_empty() {
+                break;
+            }
+            if !writer.push(codecs.entries(&schema, &pairs)?, bytes).await? {
+                return Ok(0);
+            }
+        }
+        let bytes = writer.finish().await?;
+        if bytes > 0 {
+            claim.keep();
+        }
+        Ok(bytes)
+    }
+}
