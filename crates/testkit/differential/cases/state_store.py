@@ -116,15 +116,6 @@ def state_of_a_global_aggregation(spark, env):
 
 
 @case
-def state_of_averages_and_extremes(spark, env):
-    checkpoint = env.path("checkpoint")
-    stream = source(spark, env, STEPS)
-    summary = stream.groupBy("k").agg(F.avg("v").alias("a"), F.min("v").alias("lo"), F.sum("v").alias("s"))
-    play(env, summary, "complete", checkpoint)
-    return shown(env, reader(spark, checkpoint).drop("partition_id"))
-
-
-@case
 def operators_of_a_checkpoint(spark, env):
     checkpoint = env.path("checkpoint")
     play(env, counted(source(spark, env, STEPS)), "update", checkpoint)
