@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Instant};
 use arrow::{
     array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
     compute::{concat, filter_record_batch, take_record_batch},
-    datatypes::{Schema, SchemaRef, TimestampMicrosecondType},
+    datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType},
 };
 use datafusion::{
     common::{Result, internal_datafusion_err, tree_node::TreeNodeRecursion},
@@ -56,7 +56,20 @@ impl StateAggregateExec {
         schema: SchemaRef,
     ) -> Result<Self> {
         let aggregates = Aggregates::try_new(functions)?;
-        let key_fields: Vec<_> = input.schema().fields().iter().take(keys).cloned().collect();
+        // Under the output's names, which readers of state files see.
+        let key_fields = input.schema();
+        let key_fields: Vec<Field> = key_fields
+            .fields()
+            .iter()
+            .take(keys)
+            .zip(schema.fields())
+            .map(
+                |(field, named)| match field.data_type() == named.data_type() {
+                    true => Field::clone(field).with_name(named.name()),
+                    false => Field::clone(field),
+                },
+            )
+            .collect();
         let mut state = StateSchema::new(
             Arc::new(Schema::new(key_fields)),
             Arc::clone(aggregates.state_schema()),
