@@ -19,7 +19,7 @@ use millstream_checkpoint::Faults;
 use millstream_state::StateRegistry;
 
 use crate::{
-    operator::OperatorMetrics,
+    operator::{OperatorMetrics, observe::ObservedMetrics},
     source::InputPartition,
     time::{BatchWatermarks, EventTimeStats},
 };
@@ -76,6 +76,8 @@ pub struct Observations {
     output_rows: AtomicU64,
     event_times: Mutex<BTreeMap<u32, EventTimeStats>>,
     operators: Mutex<BTreeMap<u32, OperatorMetrics>>,
+    /// What the plan's own metrics saw.
+    pub observed: Arc<ObservedMetrics>,
 }
 
 impl Observations {

@@ -22,7 +22,7 @@ use millstream_spark::{
     streaming::StreamingEnvironment,
     types,
 };
-use spark_connect_proto::{Relation, Sql, relation::RelType};
+use spark_connect_proto::{Deduplicate, Limit, Relation, Sql, relation::RelType};
 
 /// A Spark session with streams as temporary views.
 #[derive(Debug)]
@@ -77,6 +77,23 @@ impl Planner {
         Ok((stream, schema))
     }
 
+    /// A query as a view of this name.
+    ///
+    /// # Errors
+    /// What is wrong with the query.
+    pub async fn define(&self, name: &str, text: &str) -> Result<(), String> {
+        let view = self.resolve(text).await?;
+        self.session
+            .create_view(name, view)
+            .map_err(|error| error.to_string())
+    }
+
+    async fn resolve(&self, text: &str) -> Result<Resolved, String> {
+        let relation = relation(text)?;
+        let resolved = self.session.resolve(&relation).await;
+        resolved.map_err(|error| error.to_string())
+    }
+
     /// The plan of a query, its columns as users see them, and the session that plans it.
     ///
     /// # Errors
@@ -85,19 +102,7 @@ impl Planner {
         &self,
         text: &str,
     ) -> Result<(LogicalPlan, SchemaRef, SessionState), String> {
-        let query = Sql {
-            query: text.to_string(),
-            ..Default::default()
-        };
-        let relation = Relation {
-            rel_type: Some(RelType::Sql(query)),
-            ..Default::default()
-        };
-        let resolved = self
-            .session
-            .resolve(&relation)
-            .await
-            .map_err(|error| error.to_string())?;
+        let resolved = self.resolve(text).await?;
         let columns = resolved
             .output
             .iter()
@@ -113,6 +118,56 @@ impl Planner {
             SessionContext::new().state(),
         ))
     }
+}
+
+/// SQL, then lines that begin with a full stop: methods of a DataFrame, each over what stands before it.
+fn relation(text: &str) -> Result<Relation, String> {
+    let (methods, sql): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.trim().starts_with('.'));
+    let query = Sql {
+        query: sql.join("\n"),
+        ..Default::default()
+    };
+    let mut relation = Relation {
+        rel_type: Some(RelType::Sql(query)),
+        ..Default::default()
+    };
+    for line in methods {
+        relation = Relation {
+            rel_type: Some(method(line.trim(), relation)?),
+            ..Default::default()
+        };
+    }
+    Ok(relation)
+}
+
+/// `.name(arguments)` over `input`, as a client sends it.
+fn method(text: &str, input: Relation) -> Result<RelType, String> {
+    let unknown = || format!("{text} is no method that scenarios know");
+    let (name, arguments) = text
+        .trim_start_matches('.')
+        .strip_suffix(')')
+        .and_then(|call| call.split_once('('))
+        .ok_or_else(unknown)?;
+    let columns = arguments.split(',').map(str::trim);
+    let columns = columns.filter(|column| !column.is_empty());
+    let input = Some(Box::new(input));
+    Ok(match name {
+        "distinct" | "dropDuplicates" | "dropDuplicatesWithinWatermark" => {
+            let column_names: Vec<String> = columns.map(str::to_string).collect();
+            RelType::Deduplicate(Box::new(Deduplicate {
+                input,
+                all_columns_as_keys: Some(column_names.is_empty()),
+                column_names,
+                within_watermark: Some(name == "dropDuplicatesWithinWatermark"),
+            }))
+        }
+        "limit" => RelType::Limit(Box::new(Limit {
+            input,
+            limit: arguments.trim().parse().map_err(|_| unknown())?,
+        })),
+        _ => return Err(unknown()),
+    })
 }
 
 /// The stream as a relation with internal names.

@@ -16,6 +16,7 @@ use crate::{error, execution::Execution, sessions::Session};
 
 pub(super) async fn execute(
     session: &Arc<Session>,
+    spark: &millstream_spark::session::Session,
     execution: &Execution,
     command: &Command,
 ) -> Result<(), SparkError> {
@@ -50,7 +51,7 @@ pub(super) async fn execute(
                 .respond(ResponseType::GetResourcesCommandResult(none))
                 .await
         }
-        _ => spark(session, execution, command).await,
+        _ => batch(spark, execution, command).await,
     }
 }
 
@@ -74,12 +75,12 @@ async fn listen(
     }
 }
 
-async fn spark(
-    session: &Arc<Session>,
+async fn batch(
+    spark: &millstream_spark::session::Session,
     execution: &Execution,
     command: &Command,
 ) -> Result<(), SparkError> {
-    match session.spark().command(command).await? {
+    match spark.command(command).await? {
         CommandOutput::Done => Ok(()),
         CommandOutput::Relation(relation) => {
             let result = SqlCommandResult {

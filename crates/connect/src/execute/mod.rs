@@ -16,7 +16,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 use futures::FutureExt;
 use millstream_spark::error::SparkError;
 use spark_connect_proto::{
-    Plan, ResultChunkingOptions,
+    ExecutePlanResponse, Plan, ResultChunkingOptions,
     execute_plan_response::{ResponseType, ResultComplete},
     plan::OpType,
 };
@@ -58,15 +58,30 @@ async fn execute(
         Some(operation) => operation,
         None => return Err(error::one_of_not_set("spark.connect.Plan", "op_type")),
     };
+    let (spark, observed) = session.spark().observing();
     match operation {
         OpType::Root(relation) => {
-            relation::execute(session, execution, &relation, chunking.as_ref()).await
+            relation::execute(&spark, execution, &relation, chunking.as_ref()).await?;
         }
-        OpType::Command(command) => command::execute(session, execution, &command).await,
-        OpType::CompressedOperation(_) => Err(error::invalid_request(
-            "a compressed plan inside a compressed plan",
-        )),
+        OpType::Command(command) => {
+            command::execute(session, &spark, execution, &command).await?;
+        }
+        OpType::CompressedOperation(_) => {
+            return Err(error::invalid_request(
+                "a compressed plan inside a compressed plan",
+            ));
+        }
     }
+    let observed_metrics = observed.take()?;
+    if observed_metrics.is_empty() {
+        return Ok(());
+    }
+    execution
+        .push(ExecutePlanResponse {
+            observed_metrics,
+            ..Default::default()
+        })
+        .await
 }
 
 /// A bug of ours ends the operation that met it, not the server.

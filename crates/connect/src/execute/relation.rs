@@ -1,21 +1,18 @@
 //! A query: resolve the relation, run it, send schema and rows.
-use std::sync::Arc;
-
 use futures::StreamExt;
-use millstream_spark::error::SparkError;
+use millstream_spark::{error::SparkError, session::Session};
 use spark_connect_proto::{
     ExecutePlanResponse, Relation, ResultChunkingOptions, execute_plan_response::ResponseType,
 };
 
-use crate::{arrow_batches::ArrowBatches, execution::Execution, sessions::Session};
+use crate::{arrow_batches::ArrowBatches, execution::Execution};
 
 pub(super) async fn execute(
-    session: &Arc<Session>,
+    spark: &Session,
     execution: &Execution,
     relation: &Relation,
     chunking: Option<&ResultChunkingOptions>,
 ) -> Result<(), SparkError> {
-    let spark = session.spark();
     let resolved = spark.resolve(relation).await?;
     let schema = spark.schema(&resolved);
     execution

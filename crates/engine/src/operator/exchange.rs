@@ -4,8 +4,10 @@
 //! because its hash may change between releases, and state that was written under one placement must be found under it for
 //! ever.
 //!
-//! All inputs are drained into the outputs' queues; the queues are unbounded since what sits behind an exchange holds a
-//! batch's keys in memory anyway.
+//! All inputs are drained at the same time, each into a queue per output; the queues are unbounded since what sits behind an
+//! exchange holds a batch's keys in memory anyway. An output reads its queues one after the other, in the order of the
+//! inputs: which row of a key is the first does not depend on which input was faster, so a batch that is run again
+//! says the same.
 use std::{
     fmt,
     sync::{Arc, Mutex},
@@ -50,9 +52,9 @@ type Rows = Result<RecordBatch>;
 enum Run {
     #[default]
     NotStarted,
-    /// The queue of each output until it is taken, and the tasks that fill them.
+    /// The queues of each output until they are taken, by input, and the tasks that fill them.
     Started {
-        outputs: Vec<Option<UnboundedReceiver<Rows>>>,
+        outputs: Vec<Option<Vec<UnboundedReceiver<Rows>>>>,
         tasks: Arc<Vec<SpawnedTask<()>>>,
     },
 }
@@ -80,18 +82,18 @@ impl ExchangeExec {
 
     /// Starts one task per input partition.
     fn start(&self, context: &Arc<TaskContext>) -> Result<Run> {
-        let (senders, outputs): (Vec<_>, Vec<_>) = (0..self.partitions())
-            .map(|_| {
+        let mut outputs: Vec<_> = (0..self.partitions()).map(|_| Some(vec![])).collect();
+        let mut tasks = vec![];
+        for partition in 0..self.input.output_partitioning().partition_count() {
+            let rows = self.input.execute(partition, Arc::clone(context))?;
+            let mut senders = Vec::with_capacity(outputs.len());
+            for queues in outputs.iter_mut().flatten() {
                 let (sender, receiver) = unbounded_channel();
-                (sender, Some(receiver))
-            })
-            .unzip();
-        let tasks = (0..self.input.output_partitioning().partition_count())
-            .map(|partition| {
-                let rows = self.input.execute(partition, Arc::clone(context))?;
-                Ok(SpawnedTask::spawn(route(rows, self.keys, senders.clone())))
-            })
-            .collect::<Result<_>>()?;
+                senders.push(sender);
+                queues.push(receiver);
+            }
+            tasks.push(SpawnedTask::spawn(route(rows, self.keys, senders)));
+        }
         Ok(Run::Started {
             outputs,
             tasks: Arc::new(tasks),
@@ -230,16 +232,19 @@ impl ExecutionPlan for ExchangeExec {
         let Run::Started { outputs, tasks } = &mut *run else {
             return internal_err!("an exchange did not start");
         };
-        let Some(queue) = outputs.get_mut(partition).and_then(Option::take) else {
+        let Some(queues) = outputs.get_mut(partition).and_then(Option::take) else {
             return internal_err!(
                 "partition {partition} of an exchange was executed twice in one batch"
             );
         };
         // The tasks live as long as any output: dropping them all abandons the batch.
-        let rows = stream::unfold(
-            (queue, Arc::clone(tasks)),
-            |(mut queue, tasks)| async move { queue.recv().await.map(|rows| (rows, (queue, tasks))) },
-        );
+        let tasks = Arc::clone(tasks);
+        let rows = stream::iter(queues).flat_map(move |queue| {
+            let tasks = Arc::clone(&tasks);
+            stream::unfold((queue, tasks), |(mut queue, tasks)| async move {
+                queue.recv().await.map(|rows| (rows, (queue, tasks)))
+            })
+        });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 }

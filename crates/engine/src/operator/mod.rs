@@ -12,6 +12,7 @@ pub mod gather;
 pub mod join;
 pub mod limit;
 mod metrics;
+pub mod observe;
 pub mod session;
 pub mod sliding;
 pub mod watermark;

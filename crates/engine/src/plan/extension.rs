@@ -24,8 +24,8 @@ use datafusion::{
 
 use crate::operator::{
     aggregate::StatefulAggregateNode, deduplicate::StatefulDeduplicateNode, gather::GatherNode,
-    join::StreamJoinNode, limit::GlobalLimitNode, session::SessionAggregateNode,
-    sliding::SlidingWindowsNode, watermark::WatermarkNode,
+    join::StreamJoinNode, limit::GlobalLimitNode, observe::ObserveNode,
+    session::SessionAggregateNode, sliding::SlidingWindowsNode, watermark::WatermarkNode,
 };
 
 /// A logical node of the engine that knows its operator.
@@ -95,9 +95,9 @@ impl Lowering<'_> {
 /// An aggregate function, and which rows it wants.
 pub(crate) type AggregateCall = (Arc<AggregateFunctionExpr>, Option<Arc<dyn PhysicalExpr>>);
 
-/// DataFusion's planner, knowing the engine's nodes.
+/// DataFusion's planner, knowing the engine's nodes. Plans over tables need it for [`ObserveNode`].
 #[derive(Debug)]
-pub(super) struct StreamingQueryPlanner;
+pub struct StreamingQueryPlanner;
 
 #[async_trait]
 impl QueryPlanner for StreamingQueryPlanner {
@@ -141,6 +141,7 @@ impl ExtensionPlanner for StreamingExtensions {
             .or_else(|| planned::<GatherNode>(node, &lowering))
             .or_else(|| planned::<SessionAggregateNode>(node, &lowering))
             .or_else(|| planned::<SlidingWindowsNode>(node, &lowering))
+            .or_else(|| planned::<ObserveNode>(node, &lowering))
             .transpose()
     }
 }

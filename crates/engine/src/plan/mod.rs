@@ -13,7 +13,8 @@ mod streaming;
 pub use batch_time::{BatchTime, batch_time, uses_batch_time};
 pub(crate) use check::check_at_run;
 pub use check::{Checks, StaticJoin, UnsupportedOperation, check, is_streaming};
-pub(crate) use extension::{Lowering, PlannedNode};
+pub use extension::StreamingQueryPlanner;
+pub(crate) use extension::{AggregateCall, Lowering, PlannedNode};
 pub use operation::{Operation, OperationNode};
 pub use output_mode::{OutputMode, UnknownOutputMode};
 pub use rewrite::StatefulOperator;
@@ -21,7 +22,8 @@ pub use streaming::StreamingPlan;
 
 pub use crate::{
     operator::{
-        deduplicate::DeduplicateNode, sliding::SlidingWindowsNode, watermark::WatermarkNode,
+        deduplicate::DeduplicateNode, observe::ObserveNode, sliding::SlidingWindowsNode,
+        watermark::WatermarkNode,
     },
     source::StreamTable,
 };

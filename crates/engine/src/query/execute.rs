@@ -20,6 +20,7 @@ use datafusion::{
     physical_plan::{ExecutionPlan, ExecutionPlanProperties},
 };
 use millstream_checkpoint::{CommitMetadata, FaultPoint};
+use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::{
@@ -28,13 +29,14 @@ use super::{
     output::named,
     progress::{
         EventTimeProgress, SinkProgress, SourceProgress, StateOperatorProgress,
-        StreamingQueryProgress, iso, per_second, raw,
+        StreamingQueryProgress, iso, per_second, raw, row_json,
     },
     run::{OpenRun, source_error},
 };
 use crate::{
     BoxError, EngineError,
     batch::{BatchContext, Observations},
+    operator::observe::ObservedMetrics,
     sink::{CommitMessage, SinkBatch},
     source::{InputPartition, Offset},
     time::BatchWatermarks,
@@ -209,10 +211,12 @@ impl OpenRun {
             faults: self.spec.faults.clone(),
         };
         let session = &self.spec.session;
+        let config = session.config().clone();
+        let config = config.with_extension(Arc::new(context));
         Arc::new(TaskContext::new(
             Some(format!("batch {}", batch.batch_id)),
             session.session_id().to_string(),
-            session.config().clone().with_extension(Arc::new(context)),
+            config.with_extension(Arc::clone(&observations.observed)),
             Default::default(),
             Default::default(),
             Default::default(),
@@ -387,6 +391,7 @@ impl OpenRun {
                 num_output_rows: if sink.counts_rows() { output_rows } else { -1 },
                 metrics: sink.metrics().into_iter().collect(),
             },
+            observed_metrics: observed(&observations.observed),
         }
     }
 
@@ -501,6 +506,7 @@ impl OpenRun {
                 num_output_rows: if self.spec.sink.counts_rows() { 0 } else { -1 },
                 metrics: BTreeMap::new(),
             },
+            observed_metrics: BTreeMap::new(),
         }
     }
 }

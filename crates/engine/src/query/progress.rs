@@ -1,6 +1,10 @@
 //! The report of a batch, field by field as Structured Streaming's users know it.
 use std::collections::BTreeMap;
 
+use arrow::{
+    array::RecordBatch,
+    json::{WriterBuilder, writer::LineDelimited},
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -38,6 +42,9 @@ pub struct StreamingQueryProgress {
     pub sources: Vec<SourceProgress>,
     /// The sink.
     pub sink: SinkProgress,
+    /// Metrics that the plan observed, by name, as JSON objects.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub observed_metrics: BTreeMap<String, Box<RawValue>>,
 }
 
 /// Event time of a batch, ISO 8601 in UTC. The statistics are there if the batch had rows.
@@ -144,11 +151,48 @@ pub(super) fn raw(offset: &str) -> Option<Box<RawValue>> {
         .ok()
 }
 
+/// A batch of one row as a JSON object, NULLs included.
+pub(super) fn row_json(row: &RecordBatch) -> Option<Box<RawValue>> {
+    let mut text = vec![];
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .with_timestamp_format("%Y-%m-%d %H:%M:%S%.f".to_string())
+        .with_timestamp_tz_format("%Y-%m-%d %H:%M:%S%.f".to_string())
+        .build::<_, LineDelimited>(&mut text);
+    let written = writer.write(row).and_then(|()| writer.finish());
+    drop(writer);
+    if let Err(error) = written {
+        tracing::warn!(%error, "observed metrics have no JSON");
+        return None;
+    }
+    let text = String::from_utf8(text).ok()?;
+    RawValue::from_string(text.trim().to_string()).ok()
+}
+
 /// A rate in rows per second; without a duration there is none to speak of.
 pub(super) fn per_second(rows: u64, duration_ms: i64) -> f64 {
     if duration_ms > 0 {
         rows as f64 * 1000.0 / duration_ms as f64
     } else {
         0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn a_row_is_a_json_object_with_its_nulls() {
+        let columns: [(&str, ArrayRef, bool); 2] = [
+            ("n", Arc::new(Int64Array::from(vec![None])), true),
+            ("top", Arc::new(StringArray::from(vec!["a\"b"])), true),
+        ];
+        let row = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+        assert_eq!(row_json(&row).unwrap().get(), r#"{"n":null,"top":"a\"b"}"#);
     }
 }

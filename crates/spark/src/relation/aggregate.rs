@@ -231,11 +231,7 @@ impl AggregateParts {
                 ))]
             }
         };
-        let aggregates: Vec<Expr> = self
-            .aggregates
-            .iter()
-            .map(|(expr, column)| expr.clone().alias(column.name()))
-            .collect();
+        let aggregates = self.calls();
         if group.is_empty() && aggregates.is_empty() {
             // `SELECT 1 … GROUP BY ()`: one row.
             let one = datafusion::functions_aggregate::expr_fn::count(lit(1_i64)).alias("one#");
@@ -247,6 +243,14 @@ impl AggregateParts {
         }
         let node = AggregateNode::try_new(Arc::new(input), group, aggregates)?;
         Ok(LogicalPlan::Aggregate(node))
+    }
+
+    /// The aggregate functions under the names of their columns.
+    pub(crate) fn calls(&self) -> Vec<Expr> {
+        self.aggregates
+            .iter()
+            .map(|(expr, column)| expr.clone().alias(column.name()))
+            .collect()
     }
 
     /// An expression over the input as one over the aggregation; columns in `known` are left alone.

@@ -15,6 +15,7 @@ mod join;
 mod lateral;
 mod local;
 mod missing;
+mod observe;
 mod pivot;
 mod project;
 mod read;

@@ -1,14 +1,13 @@
-//! Watermarks, observed metrics, and text columns parsed as records.
+//! Watermarks, and text columns parsed as records.
 use std::sync::Arc;
 
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use millstream_engine::plan::WatermarkNode;
-use spark_connect_proto::{CollectMetrics, Parse, WithWatermark};
+use spark_connect_proto::{Parse, WithWatermark};
 
 use super::input;
 use crate::{
     error::{Exception, Result, SparkError, quoted, quoted_id},
-    expression::Expressions,
     interval::CalendarInterval,
     planner::Planner,
     scope::{Resolved, parse_attribute_name, resolve_name, unresolved_column},
@@ -60,22 +59,6 @@ impl Planner<'_> {
         let mut watermarked = rows.derive(plan, output);
         watermarked.hidden = hidden;
         Ok(watermarked)
-    }
-
-    /// `observe(name, metrics…)`: the rows go through unchanged.
-    pub(super) fn collect_metrics(&self, node: &CollectMetrics) -> Result<Resolved> {
-        let rows = self.relation(input(&node.input, "CollectMetrics")?)?;
-        {
-            let scope = Expressions::new(self, vec![&rows]);
-            for metric in &node.metrics {
-                scope.items(metric)?;
-            }
-        }
-        let name = &node.name;
-        drop(rows);
-        Err(SparkError::unsupported(format!(
-            "observe(): the metrics {name} would not be collected"
-        )))
     }
 
     /// `spark.read.json(df of text)`.

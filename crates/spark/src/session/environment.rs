@@ -9,7 +9,10 @@ use datafusion::{
     execution::{SessionState, SessionStateBuilder, runtime_env::RuntimeEnv},
     prelude::SessionConfig,
 };
-use millstream_engine::query::{ActiveQueries, StreamingQueryManager};
+use millstream_engine::{
+    plan::StreamingQueryPlanner,
+    query::{ActiveQueries, StreamingQueryManager},
+};
 use tokio::runtime::Handle;
 
 use super::{lock, tables::SavedTable};
@@ -97,6 +100,7 @@ impl Environment {
         SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.runtime))
+            .with_query_planner(Arc::new(StreamingQueryPlanner))
             .with_physical_optimizer_rule(Arc::new(super::in_order::MergeInOrder))
             .build()
     }

@@ -99,12 +99,17 @@ pub(super) async fn run(
         .saturating_mul(1000);
     let plan = crate::functions::bind_clock(Output::of(resolved)?.plan, now_us)?;
     let state = session.state();
+    let observed = session.observed.clone();
     let runtime = session.inner.environment.plans().clone();
     let (sender, receiver) = mpsc::channel(QUEUED_BATCHES);
     let started = runtime.spawn(async move {
         let physical = state.create_physical_plan(&plan).await?;
-        let context = Arc::new(TaskContext::from(&state));
-        execute_stream(physical, context)
+        let mut context = TaskContext::from(&state);
+        if let Some(observed) = observed {
+            let config = context.session_config().clone().with_extension(observed);
+            context = context.with_session_config(config);
+        }
+        execute_stream(physical, Arc::new(context))
     });
     let rows = match started.await {
         Ok(rows) => rows?,

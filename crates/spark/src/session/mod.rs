@@ -9,6 +9,7 @@
 //! | `command` | statements that are not queries |
 //! | `listing` | `SHOW`, `DESCRIBE`, `spark.catalog` |
 //! | `ddl` | tables made, filled and dropped by SQL |
+//! | `observed` | metrics that plans observe, as clients are told them |
 //! | `tables` | saved tables and writes to files; `streamed`: streams into them |
 //!
 //! Resolution may read files (schema inference) and is CPU work on deep trees, so it runs on a blocking thread; plans run on
@@ -20,6 +21,7 @@ mod environment;
 mod execute;
 mod in_order;
 mod listing;
+mod observed;
 mod settings;
 mod streamed;
 mod tables;
@@ -37,7 +39,10 @@ use arrow::datatypes::Schema;
 use bytes::Bytes;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use millstream_connectors::memory::MemoryTables;
-use millstream_engine::query::{StreamingQuery, StreamingQueryManager};
+use millstream_engine::{
+    operator::observe::ObservedMetrics,
+    query::{StreamingQuery, StreamingQueryManager},
+};
 use spark_connect_proto::{
     Command, DataType as ProtoType, Relation, WriteStreamOperationStart,
     analyze_plan_request::explain::ExplainMode,
@@ -46,6 +51,7 @@ use spark_connect_proto::{
 pub use command::CommandOutput;
 pub(crate) use environment::DEFAULT_DATABASE;
 pub use environment::Environment;
+pub use observed::Observed;
 
 use crate::{
     conf::RuntimeConf,
@@ -64,6 +70,8 @@ pub type CachedLocal = Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>;
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
+    /// Where plans that this handle runs report their observed metrics.
+    observed: Option<Arc<ObservedMetrics>>,
 }
 
 struct Inner {
@@ -122,7 +130,18 @@ impl Session {
         };
         Self {
             inner: Arc::new(inner),
+            observed: None,
         }
+    }
+
+    /// The same session for one operation, and the collector of what its plans observe.
+    pub fn observing(&self) -> (Self, Observed) {
+        let collector = Arc::new(ObservedMetrics::default());
+        let session = Self {
+            observed: Some(Arc::clone(&collector)),
+            ..self.clone()
+        };
+        (session, Observed(collector))
     }
 
     /// A session that begins with this one's configuration and views.

@@ -151,6 +151,36 @@ def limit_counts_over_the_whole_query(spark, env):
 
 
 @case
+def limits_and_other_operators(spark, env):
+    event = lambda time, k, v: {"ts": f"2024-01-01T{time}:00Z", "k": k, "v": v}
+    steps = [
+        [event("10:00", "a", 1), event("10:00", "a", 2), event("10:01", "b", 3)],
+        [event("10:00", "a", 4), event("10:05", "a", 5)],
+        [event("10:40", "c", 6)],
+    ]
+
+    def run(name, build, mode):
+        df = build(env.events(EVENT, name).withWatermark("ts", "10 minutes"))
+        return env.run_stream(df, mode, [{name: step} for step in steps])
+
+    return {
+        "of deduplicated": run("a", lambda df: df.dropDuplicates(["k", "ts"]).select("k").limit(3), "append"),
+        "then deduplicated": run("b", lambda df: df.limit(4).dropDuplicates(["k", "ts"]), "append"),
+        "then aggregated": run("c", lambda df: df.limit(4).groupBy("k").count(), "complete"),
+        "of an aggregation": run("d", lambda df: df.groupBy("k").count().orderBy("k").limit(2), "complete"),
+        "of windows": run("f", lambda df: df.groupBy(window("ts", "10 minutes")).count().limit(1), "append")
+    }
+
+
+@case
+def limit_of_a_limit(spark, env):
+    event = lambda v: {"ts": "2024-01-01T10:00:00Z", "k": "a", "v": v}
+    return env.run_stream(
+        plain(env).select("v").limit(4).limit(2), "append", [[event(1), event(2), event(3)], [event(4)]]
+    )
+
+
+@case
 def analytic_functions(spark, env):
     over = Window.partitionBy("k").orderBy("ts")
     return {

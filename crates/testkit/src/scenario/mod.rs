@@ -25,6 +25,10 @@
 //! | `StopStream`, `StartStream` | ends the run, begins another on the same checkpoint |
 //! | `ExpectFailure text` | the query fails at start, or when all is processed, with this text in its message |
 //!
+//! The body of `query` is SQL; what SQL has no word for follows as methods of a DataFrame, a line each, such as
+//! `.dropDuplicates(word, at)`, `.dropDuplicatesWithinWatermark(word)`, `.distinct()` or `.limit(3)`. `view NAME`, with a body
+//! of the same kind, names a relation that later views and the query read.
+//!
 //! # Variations
 //!
 //! On each state store provider, every scenario is played straight with 1, 2 and 7 state partitions, restarted after every check, and crashed at every fault

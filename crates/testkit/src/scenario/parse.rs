@@ -42,6 +42,8 @@ pub struct Step {
 pub struct Scenario {
     /// Streams by name.
     pub streams: Vec<StreamSpec>,
+    /// Views over them, by name, in order.
+    pub views: Vec<(String, String)>,
     /// Output mode.
     pub mode: OutputMode,
     /// How many leading columns identify a row of update mode.
@@ -71,6 +73,7 @@ impl FromStr for Scenario {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut scenario = Self {
             streams: vec![],
+            views: vec![],
             mode: OutputMode::Append,
             key_columns: 0,
             sql: String::new(),
@@ -85,6 +88,10 @@ impl FromStr for Scenario {
             };
             match step.verb.as_str() {
                 "stream" => scenario.streams.push(stream(&step.argument).map_err(fail)?),
+                "view" => {
+                    let body = step.body.join("\n");
+                    scenario.views.push((step.argument, body));
+                }
                 "query" => {
                     (scenario.mode, scenario.key_columns) = query(&step.argument).map_err(fail)?;
                     scenario.sql = step.body.join("\n");

@@ -189,6 +189,7 @@ pub async fn play(scenario: &Scenario, variation: Variation) -> Result<(), Scena
             .map_err(fail)?;
         streams.insert(spec.name.clone(), stream);
     }
+<<<<<<< HEAD
     let folder = || {
         tempfile::tempdir().map_err(|error| ScenarioError {
             line: 1,
@@ -196,6 +197,15 @@ pub async fn play(scenario: &Scenario, variation: Variation) -> Result<(), Scena
         })
     };
     let (checkpoint, local_disk) = (folder()?, folder()?);
+=======
+    for (name, text) in &scenario.views {
+        planner.define(name, text).await.map_err(fail)?;
+    }
+    let checkpoint = tempfile::tempdir().map_err(|error| ScenarioError {
+        line: 1,
+        message: error.to_string(),
+    })?;
+>>>>>>> 41d1110 (engine, spark, connect: observed metrics; the exchange keeps the order of its inputs; testkit: deduplication and limits recorded and played)
     let mut play = Play {
         scenario,
         variation,
@@ -444,6 +454,7 @@ impl Play<'_> {
                 .pointer("/stateOperators/0")
                 .and_then(|operator| operator.get(name));
             let found = operator
+                .or_else(|| json.pointer(&format!("/stateOperators/0/customMetrics/{name}")))
                 .or_else(|| json.get(name))
                 .or_else(|| json.pointer(&format!("/eventTime/{name}")));
             let found = found.map(|found| found.to_string().trim_matches('"').to_string());

@@ -35,6 +35,8 @@
 mod exec;
 mod node;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 pub use exec::StateDeduplicateExec;
 pub use node::{DeduplicateNode, StatefulDeduplicateNode};

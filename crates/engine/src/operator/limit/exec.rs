@@ -280,3 +280,45 @@ fn put_count(store: &mut StateStoreGuard, rows: u64) -> Result<()> {
 fn micros_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::ArrayRef;
+    use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
+
+    use super::*;
+
+    fn head_of(pieces: &[&[i64]]) -> Head {
+        let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+        let record = |values: &&[i64]| {
+            let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+            RecordBatch::try_from_iter([("n", column)]).unwrap()
+        };
+        Head {
+            rows: pieces.iter().map(record).collect(),
+            memory: MemoryConsumer::new("test").register(&pool),
+        }
+    }
+
+    fn values(heads: &[Head]) -> Vec<i64> {
+        let rows = heads.iter().flat_map(|head| &head.rows);
+        rows.flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect()
+    }
+
+    #[test]
+    fn the_first_rows_are_those_of_the_first_partitions() {
+        let mut heads = [head_of(&[&[1, 2], &[3]]), head_of(&[]), head_of(&[&[4, 5]])];
+        assert_eq!(take(&mut heads, 4), 4);
+        assert_eq!(values(&heads), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn fewer_rows_than_the_limit_all_stay_and_a_limit_of_none_takes_none() {
+        let mut heads = [head_of(&[&[1]]), head_of(&[&[2]])];
+        assert_eq!(take(&mut heads, 9), 2);
+        assert_eq!(values(&heads), [1, 2]);
+        assert_eq!(take(&mut heads, 0), 0);
+        assert!(heads.iter().all(|head| head.rows.is_empty()));
+    }
+}
