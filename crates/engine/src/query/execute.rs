@@ -510,3 +510,14 @@ impl OpenRun {
         }
     }
 }
+
+/// The plan's own metrics. A report without them is better than a query that ends after its batch is done.
+fn observed(metrics: &ObservedMetrics) -> BTreeMap<String, Box<RawValue>> {
+    let rows = metrics.take().unwrap_or_else(|error| {
+        tracing::warn!(%error, "observed metrics are missing from a report");
+        BTreeMap::new()
+    });
+    let rows = rows.into_iter();
+    rows.filter_map(|(name, row)| Some((name, row_json(&row)?)))
+        .collect()
+}
