@@ -241,6 +241,26 @@ def observed_metrics(spark, env):
     return told
 
 
+@case
+def observations_in_batch(spark, env):
+    from pyspark.sql import Observation, functions as F
+
+    rows = spark.range(10)
+    told = {}
+    for name, run in {
+        "collected": lambda df: df.where("id > 4").collect(),
+        "written": lambda df: df.write.parquet(env.path("out")),
+        "joined": lambda df: df.join(spark.range(3), "id").count()
+    }.items():
+        seen = Observation(name)
+        run(rows.observe(seen, F.count("*").alias("n"), F.max("id").alias("top"), (F.avg("id") * 2).alias("twice")))
+        told[name] = seen.get
+    none = Observation("none")
+    rows.where("id < 0").observe(none, F.count("*").alias("n"), F.max("id").alias("top")).collect()
+    told["no rows"] = none.get
+    return told
+
+
 def metrics(row):
     """Connect's progress holds values and schema apart, where classic PySpark has the row itself."""
     named = row.asDict() if hasattr(row, "asDict") else dict(row)
