@@ -14,7 +14,7 @@ use millstream_checkpoint::{
     Faults,
     storage::{ObjectStorage, StorageRef},
 };
-use millstream_state::{ColumnarLogOptions, ColumnarLogProvider, MonotonicClock, StateRegistry};
+use millstream_state::{ColumnarLogProvider, MonotonicClock, StateLogOptions, StateRegistry};
 use object_store::{memory::InMemory, path::Path};
 use proptest::prelude::*;
 
@@ -97,7 +97,7 @@ fn records(pieces: &[Vec<Row>]) -> Vec<RecordBatch> {
 }
 
 fn registry(storage: &StorageRef) -> Arc<StateRegistry> {
-    let mut options = ColumnarLogOptions::new(MonotonicClock::new(|| Duration::ZERO));
+    let mut options = StateLogOptions::new(MonotonicClock::new(|| Duration::ZERO));
     options.min_deltas_for_snapshot = 2;
     let provider = ColumnarLogProvider::new(Arc::clone(storage), options);
     Arc::new(StateRegistry::new(Arc::new(provider)))
