@@ -189,7 +189,9 @@ pub async fn play(scenario: &Scenario, variation: Variation) -> Result<(), Scena
             .map_err(fail)?;
         streams.insert(spec.name.clone(), stream);
     }
-<<<<<<< HEAD
+    for (name, text) in &scenario.views {
+        planner.define(name, text).await.map_err(fail)?;
+    }
     let folder = || {
         tempfile::tempdir().map_err(|error| ScenarioError {
             line: 1,
@@ -197,15 +199,6 @@ pub async fn play(scenario: &Scenario, variation: Variation) -> Result<(), Scena
         })
     };
     let (checkpoint, local_disk) = (folder()?, folder()?);
-=======
-    for (name, text) in &scenario.views {
-        planner.define(name, text).await.map_err(fail)?;
-    }
-    let checkpoint = tempfile::tempdir().map_err(|error| ScenarioError {
-        line: 1,
-        message: error.to_string(),
-    })?;
->>>>>>> 41d1110 (engine, spark, connect: observed metrics; the exchange keeps the order of its inputs; testkit: deduplication and limits recorded and played)
     let mut play = Play {
         scenario,
         variation,
