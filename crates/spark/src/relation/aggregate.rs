@@ -209,15 +209,8 @@ impl AggregateParts {
             .filter(|k| seen.insert(&k.column))
             .map(column)
             .collect();
-        let mut input = self.input.clone();
         let group = match &self.sets {
             None => keys,
-            Some(sets) if millstream_engine::plan::is_streaming(&input)? => {
-                input = super::expand::expand(input, &self.keys, sets)?;
-                keys.into_iter()
-                    .chain([super::expand::grouping_id()])
-                    .collect()
-            }
             Some(sets) => {
                 let set = |members: &Vec<usize>| {
                     members
@@ -241,7 +234,7 @@ impl AggregateParts {
                 vec![one],
             )?));
         }
-        let node = AggregateNode::try_new(Arc::new(input), group, aggregates)?;
+        let node = AggregateNode::try_new(Arc::new(self.input.clone()), group, aggregates)?;
         Ok(LogicalPlan::Aggregate(node))
     }
 

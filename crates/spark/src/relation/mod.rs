@@ -7,7 +7,6 @@ mod aggregate;
 mod analytic;
 mod columns;
 mod deduplicate;
-mod expand;
 mod filter;
 mod generate;
 mod grouping;
