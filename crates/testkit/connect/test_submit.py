@@ -228,7 +228,14 @@ class Signals(unittest.TestCase):
         group = lambda pid: os.killpg(pid, signal.SIGINT)
         for send, terminal in ((alone, False), (group, False), (alone, True), (group, True)):
             with self.subTest(group=send is group, terminal=terminal):
-                out, err = self.ended(send, 130, terminal)
+                try:
+                    out, err = self.ended(send, 130, terminal)
+                except AssertionError as lost:
+                    # Python drops an interrupt that it raises inside a destructor or a callback of gRPC; a second one in
+                    # a row would be ours.
+                    if "'killed' unexpectedly found" not in str(lost):
+                        raise
+                    out, err = self.ended(send, 130, terminal)
                 self.assertEqual(out, "interrupted True\ncleaned up\n")
                 self.assertEqual(err.count("\nKeyboardInterrupt"), 1, err)
 
