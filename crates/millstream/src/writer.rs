@@ -76,6 +76,7 @@ impl DataStreamWriter {
     /// not committed comes again, with the same rows and number.
     ///
     /// ```
+    /// # use datafusion::error::DataFusionError;
     /// # use datafusion::prelude::*;
     /// # use millstream::prelude::*;
     /// # #[tokio::main]
@@ -86,7 +87,7 @@ impl DataStreamWriter {
     ///     .write_stream()
     ///     .foreach_batch(|batch: DataFrame, batch_id| async move {
     ///         println!("batch {batch_id}: {} rows", batch.count().await?);
-    ///         datafusion::error::Result::Ok(())
+    ///         Ok::<_, DataFusionError>(())
     ///     })
     ///     .trigger(Trigger::Once)
     ///     .start()
