@@ -2,7 +2,7 @@
 
 usage: run.py MILLSTREAM SPARK_PYTHON [--events N] [--rows N] [--keys N] [--batches N] [--only NAME,NAME]
 
-NAMEs: ysb, latency, startup, memory, sliding, session, dedup, join, keys, spill. The generator of the stateful benchmarks needs
+NAMEs: ysb, latency, startup, memory, sliding, panes, session, dedup, join, keys, spill, bounded. The generator of the stateful benchmarks needs
 pyarrow: it runs on the Python of MILLSTREAM_PYTHON.
 """
 import argparse
@@ -38,7 +38,7 @@ class Engines:
         return run([self.millstream, "submit", "--master", "local[2]", f"{HERE}/{program}", *args])
 
     def on_spark(self, program, *args):
-        env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_SUBMIT_ARGS": "--driver-memory 4g pyspark-shell"}
+        env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_SUBMIT_ARGS": "--driver-memory 8g pyspark-shell"}
         return run([self.spark_python, f"{HERE}/{program}", *args], env)
 
 
@@ -57,40 +57,84 @@ def ysb(engines, folder, events):
           flush=True)
 
 
-def stateful(name, provider=None):
-    """A benchmark of `stateful.py`: the same query on both engines, with equal answers."""
+class Stateful:
+    """A benchmark of `stateful.py`."""
 
-    def bench(engines, folder, rows):
-        events = f"{folder}/events-{rows}" if name != "keys" else f"{folder}/keys-{rows}"
-        files, per_trigger = 16, 4
+    FILES = 16
+    PER_TRIGGER = 4
+
+    def __init__(self, name, provider=None):
+        self.name, self.provider = name, provider
+        self.label = name if provider is None else f"{name} {provider}"
+
+    def events(self, folder, rows, files=FILES):
+        """The input: one for all queries but `keys`, which has a key in most rows that was not there before."""
+        keys = [str(rows)] if self.name == "keys" else []
+        events = f"{folder}/{'keys' if keys else 'events'}-{rows}-{files}"
         if not os.path.exists(events):
-            keys = [str(rows)] if name == "keys" else []
             python = os.environ.get("MILLSTREAM_PYTHON", sys.executable)
-            subprocess.run([python, f"{HERE}/generate_events.py", events, str(rows), str(files), *keys], check=True)
-        answers = {}
-        for engine, on in [("millstream", engines.on_millstream), ("spark", engines.on_spark)]:
-            target = f"{folder}/{name}-{provider}-{engine}"
-            figures, _, _ = on("stateful.py", name, events, target, str(per_trigger), *([provider] if provider else []))
-            shutil.rmtree(target)
-            answers[engine] = figures
-        ours, theirs = answers["millstream"], answers["spark"]
+            written = str(rows + rows // 5) if keys else str(rows)
+            subprocess.run([python, f"{HERE}/generate_events.py", events, written, str(files), *keys], check=True)
+        return events
+
+    def figures(self, on, folder, events, per_trigger=PER_TRIGGER, memory_mb=None):
+        target = f"{folder}/stateful"
+        options = [self.provider] if self.provider else []
+        options += [str(memory_mb)] if memory_mb else []
+        figures, _, _ = on("stateful.py", self.name, events, target, str(per_trigger), *options)
+        shutil.rmtree(target)
+        return figures
+
+    def __call__(self, engines, folder, rows):
+        """The same query on both engines, with equal answers."""
+        events = self.events(folder, rows)
+        ours = self.figures(engines.on_millstream, folder, events)
+        theirs = self.figures(engines.on_spark, folder, events)
         for figure in ("read", "rows", "n", "total", "state"):
-            assert ours.get(figure) == theirs.get(figure), f"the answers of {name} differ in {figure}: {ours} {theirs}"
-        ours_rate, theirs_rate = (int(figures["read"]) / float(figures["seconds"]) for figures in (ours, theirs))
-        label = name if provider is None else f"{name} {provider}"
-        print(f"{label:13} millstream {ours_rate:12,.0f} rows/s     spark {theirs_rate:12,.0f} rows/s     ratio"
-              f" {ours_rate / theirs_rate:6.1f}x   (batches {ours['batches_ms']} ms against {theirs['batches_ms']} ms;"
+            assert ours.get(figure) == theirs.get(figure), f"the answers of {self.name} differ in {figure}: {ours} {theirs}"
+        ratio = rows_per_second(ours) / rows_per_second(theirs)
+        print(f"{self.label:13} millstream {rows_per_second(ours):12,.0f} rows/s     spark {rows_per_second(theirs):12,.0f} rows/s"
+              f"     ratio {ratio:6.1f}x   (batches {ours['batches_ms']} ms against {theirs['batches_ms']} ms;"
               f" state commits {ours['commits_ms']} ms)", flush=True)
 
-    return bench
+
+def rows_per_second(figures):
+    return int(figures["read"]) / float(figures["seconds"])
+
+
+def panes(engines, folder, rows):
+    """What ten windows a row cost against one, on Millstream alone: how often the rows are told apart from the windows they fill."""
+    overlapping, apart = Stateful("sliding"), Stateful("tumbling")
+    events = apart.events(folder, rows)
+    ours = overlapping.figures(engines.on_millstream, folder, events)
+    theirs = apart.figures(engines.on_millstream, folder, events)
+    print(f"panes         sliding {ours['seconds']} s for {ours['rows']} windows   tumbling {theirs['seconds']} s for {theirs['rows']}"
+          f" windows   ratio {float(ours['seconds']) / float(theirs['seconds']):.1f}x", flush=True)
+
+
+def bounded(engines, folder, keys):
+    """State larger than memory, on Millstream alone: does the cost of a commit grow with the state, and what does the process take?"""
+    bench = Stateful("keys", "RocksDB")
+    figures = bench.figures(engines.on_millstream, folder, bench.events(folder, keys, 120), 1, 256)
+    commits = [int(ms) for ms in figures["commits_ms"].split(",")]
+    quarter = len(commits) // 4
+    first, last = (sorted(part)[quarter // 2] for part in (commits[:quarter], commits[-quarter:]))
+    print(f"bounded       millstream {rows_per_second(figures):12,.0f} rows/s   {figures['state']} keys in {len(commits)} batches; state commits"
+          f" {first} ms median in the first quarter, {last} ms in the last, {max(commits)} ms at most; peak"
+          f" {int(figures['server_kib']) / 1024:.0f} MiB", flush=True)
 
 
 def latency(engines, folder, batches):
     ours, _, _ = engines.on_millstream("latency.py", f"{folder}/latency-millstream", str(batches))
     theirs, _, _ = engines.on_spark("latency.py", f"{folder}/latency-spark", str(batches))
     ratio = float(theirs["median_ms"]) / max(float(ours["median_ms"]), 0.5)
-    print(f"latency       millstream {ours['median_ms']:>9} ms median, {ours['p99_ms']} p99   spark {theirs['median_ms']} ms median,"
-          f" {theirs['p99_ms']} p99   ratio {ratio:.0f}x", flush=True)
+    print(f"latency       millstream {ours['median_ms']:>9} ms median, {ours['p99_ms']} p99, {ours['mean_ms']} mean   spark"
+          f" {theirs['median_ms']} ms median, {theirs['p99_ms']} p99   ratio {ratio:.0f}x", flush=True)
+    if os.path.isdir("/dev/shm"):
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+            engine, _, _ = engines.on_millstream("latency.py", f"{memory}/checkpoint", str(batches))
+        print(f"              millstream {engine['mean_ms']:>9} ms a batch with the checkpoint in memory, where nothing waits for a disk",
+              flush=True)
 
 
 def startup(engines, folder, _):
@@ -168,12 +212,14 @@ def main():
             "latency": (latency, args.batches),
             "startup": (startup, None),
             "memory": (memory, None),
-            "sliding": (stateful("sliding"), args.rows),
-            "session": (stateful("session"), args.rows),
-            "dedup": (stateful("dedup"), args.rows),
-            "join": (stateful("join"), args.rows // 4),
-            "keys": (stateful("keys"), args.keys),
-            "spill": (stateful("keys", "RocksDB"), args.keys),
+            "sliding": (Stateful("sliding"), args.rows),
+            "panes": (panes, args.rows),
+            "session": (Stateful("session"), args.rows),
+            "dedup": (Stateful("dedup"), args.rows),
+            "join": (Stateful("join"), args.rows // 4),
+            "keys": (Stateful("keys"), args.keys),
+            "spill": (Stateful("keys", "RocksDB"), args.keys),
+            "bounded": (bounded, args.keys),
         }
         for name in args.only.split(",") if args.only else benches:
             bench, size = benches[name]

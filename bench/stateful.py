@@ -1,4 +1,5 @@
-"""One stateful query over Parquet files. usage: stateful.py QUERY INPUT OUTPUT FILES_PER_TRIGGER [PROVIDER]"""
+"""One stateful query over Parquet files. usage: stateful.py QUERY INPUT OUTPUT FILES_PER_TRIGGER [PROVIDER [MEMORY_MB]]"""
+import os
 import sys
 import time
 
@@ -11,11 +12,16 @@ builder = (
     .master("local[2]")
     .config("spark.sql.shuffle.partitions", 2)
     .config("spark.sql.session.timeZone", "UTC")
+    .config("spark.sql.streaming.numRecentProgressUpdates", 1000)
 )
 if len(sys.argv) > 5:
     provider = f"org.apache.spark.sql.execution.streaming.state.{sys.argv[5]}StateStoreProvider"
     builder = builder.config("spark.sql.streaming.stateStore.providerClass", provider).config(
         "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled", "true"
+    )
+if len(sys.argv) > 6:
+    builder = builder.config("spark.sql.streaming.stateStore.rocksdb.boundedMemoryUsage", "true").config(
+        "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB", sys.argv[6]
     )
 spark = builder.getOrCreate()
 
@@ -84,5 +90,8 @@ else:
 batches = ",".join(str(p["durationMs"]["triggerExecution"]) for p in progress)
 commits = ",".join(str(p["stateOperators"][0]["commitTimeMs"]) for p in progress)
 read = __builtins__.sum(p["numInputRows"] for p in progress)
-print(f"RESULT seconds={seconds:.3f} read={read} {answer} batches_ms={batches} commits_ms={commits}")
+# The script's parent is the engine, if that is Millstream.
+with open(f"/proc/{os.getppid()}/status") as status:
+    peak = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+print(f"RESULT seconds={seconds:.3f} read={read} {answer} batches_ms={batches} commits_ms={commits} server_kib={peak}")
 spark.stop()
