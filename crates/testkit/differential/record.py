@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness import answer, execution, registry
@@ -27,6 +28,7 @@ def main() -> int:
     arguments.add_argument("--remote", help="Spark's own Connect server: record the client-specific cases")
     arguments.add_argument("--only", help="globs over case ids, topics or names, comma separated")
     arguments.add_argument("--timeout", type=float, default=90.0, help="seconds per case")
+    arguments.add_argument("--jobs", type=int, default=1, help="cases at a time; more than one for random programs only")
     chosen = arguments.parse_args()
 
     execution.in_utc()
@@ -37,8 +39,12 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
 
     recorded, failed = {}, []
-    for case in cases:
-        outcome = execution.run(case, new_session, timeout_seconds=chosen.timeout)
+    def ask(case):
+        return case, execution.run(case, new_session, timeout_seconds=chosen.timeout)
+
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        outcomes = pool.map(ask, cases)
+    for case, outcome in outcomes:
         print(f"{case.id:60} {outcome.seconds:6.1f} s{'' if outcome.failure is None else '  FAILED'}", flush=True)
         if outcome.failure is None:
             recorded.setdefault(case.topic, {})[case.name] = outcome.answer

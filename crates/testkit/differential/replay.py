@@ -26,6 +26,7 @@ def main() -> int:
     arguments.add_argument("--remote", default=os.environ.get("SPARK_REMOTE"))
     arguments.add_argument("--answers", type=Path, default=latest_answers(), help="folder of recorded answers")
     arguments.add_argument("--only", help="globs over case ids, topics or names, comma separated")
+    arguments.add_argument("--nightly", action="store_true", help="all cases, those for the night as well")
     arguments.add_argument(
         "--known", type=Path, help="a file of case ids that are known to differ; any other difference is a failure"
     )
@@ -40,7 +41,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)  # the client logs every error it raises
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     expected = {p.stem: json.loads(p.read_text()) for p in sorted(chosen.answers.glob("*.json"))}
-    cases = registry.load(chosen.only)
+    cases = registry.load(chosen.only, nightly=chosen.nightly)
     listed = read_known(chosen.known)
     report = []
     for case in cases:

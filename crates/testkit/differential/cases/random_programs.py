@@ -1,10 +1,15 @@
-"""A hundred random streaming programs, see `harness/random_programs.py`."""
+"""Random streaming programs: a hundred of the first generation, see `harness/random_programs.py`, and hundreds of the second,
+see `harness/wide_programs.py`, which are for the night."""
 
 from harness import case
-from harness.random_programs import program
+from harness import random_programs, wide_programs
 
-for seed in range(100):
-    run = program(seed)
+FIRST, ALL = 100, 500
+
+for seed in range(ALL):
+    first = seed < FIRST
+    run = (random_programs if first else wide_programs).program(seed)
     run.__name__ = f"seed_{seed:03}"
     run.__module__ = __name__
-    case(timeout_seconds=60)(run)
+    topic = "random_programs" if first else f"random_programs_{seed // 100 * 100}"
+    case(timeout_seconds=60, topic=topic, nightly=not first)(run)

@@ -156,14 +156,14 @@ class Environment:
         """A stream of text lines from the input directory `name`."""
         return self.spark.readStream.options(**options).text(self.directory(name))
 
-    def start(self, df, mode: str = "append", *, name: str | None = None, **options):
+    def start(self, df, mode: str = "append", *, name: str | None = None, trigger=None, **options):
         """Starts `df` into the memory sink, as the temporary view `name`."""
         self._queries_started += 1
         name = name or f"out{self._queries_started}"
         writer = df.writeStream.format("memory").queryName(name).outputMode(mode)
-        return writer.options(**options).start()
+        return (writer.trigger(**trigger) if trigger else writer).options(**options).start()
 
-    def run_stream(self, df, mode: str, steps, *, progress: bool = True):
+    def run_stream(self, df, mode: str, steps, *, progress: bool = True, sources: int = 1):
         """Runs `df` into the memory sink, one step after another.
 
         A step is the content of the next file of the directory `in`, or a dict from directory to
@@ -171,11 +171,12 @@ class Environment:
         with the whole table. A failure ends the run and is the last answer.
 
         Files of several inputs cannot appear at one instant: the query may list one directory
-        before and the other after, and take two batches for the step. Then the run is repeated.
+        before and the other after, and take two batches for the step. Then the run is repeated. So may a query
+        that reads one input twice, which has more `sources` than a step tells.
         """
         steps = [step if isinstance(step, dict) else {"in": step} for step in steps]
         for _ in range(_RUNS_AT_MOST):
-            told, split = self._run_steps(df, mode, steps, progress)
+            told, split = self._run_steps(df, mode, steps, progress, sources)
             if not split:
                 break
             for directory in {d for step in steps for d in step}:
@@ -183,7 +184,7 @@ class Environment:
                     file.unlink()
         return told
 
-    def _run_steps(self, df, mode, steps, progress):
+    def _run_steps(self, df, mode, steps, progress, sources):
         """The answers, and whether a step of several inputs was taken apart."""
         query = self.start(df, mode)
         seen, before, told, split = set(), [], [], False
@@ -195,7 +196,7 @@ class Environment:
                 result = {"rows": after if mode == "complete" else answer.added(before, after)}
                 before = after
                 ran = streams.batches(query, seen)
-                split = split or (len(step) > 1 and sum(": 0 rows" not in line for line in ran) > 1)
+                split = split or (max(len(step), sources) > 1 and sum(": 0 rows" not in line for line in ran) > 1)
                 if progress:
                     result["batches"] = ran
                 told.append(result)
@@ -204,3 +205,34 @@ class Environment:
         finally:
             query.stop()
         return told, split
+
+    def run_at_once(self, df, mode: str, steps):
+        """Runs `df` into the memory sink over all of the input, as many files a batch as its sources say."""
+        self._write_steps(steps)
+        query = self.start(df, mode, trigger={"availableNow": True})
+        try:
+            query.awaitTermination()
+            return {"rows": self.rows(self.spark.table(query.name)), "batches": streams.batches(query, set())}
+        finally:
+            query.stop()
+
+    def run_anew(self, df, steps):
+        """Runs `df` into JSON files, a query for every step, each on its predecessor's checkpoint."""
+        told, seen = [], set()
+        for number, step in enumerate(steps):
+            self._write_steps([step], number)
+            writer = df.writeStream.format("json").option("checkpointLocation", self.path("checkpoint"))
+            query = writer.trigger(availableNow=True).start(self.path("out"))
+            try:
+                query.awaitTermination()
+            finally:
+                query.stop()
+            written = self.committed(self.path("out"))["batches"] if self.tree("out/_spark_metadata") else {}
+            rows = [line for batch, files in written.items() if batch not in seen for file in files for line in file["lines"]]
+            seen |= set(written)
+            told.append({"rows": sorted(rows), "batches": streams.batches(query, set())})
+        return told
+
+    def _write_steps(self, steps, first: int = 0):
+        for number, step in enumerate(steps, first):
+            self._write_together({f"{d}/step-{number:03}.json": content for d, content in step.items()})

@@ -1,7 +1,7 @@
 """The list of cases: functions in `cases/*.py` decorated with `@case`.
 
-A case is named `<file>.<function>`. Its answer on the oracle is stored under that name, so renaming
-either means recording again.
+A case is named `<file>.<function>`, or `<topic>.<function>` if it names a topic. Its answer on the oracle is stored under
+that name, so renaming either means recording again. Cases that are `nightly` run when they are asked for.
 """
 
 import importlib.util
@@ -27,13 +27,17 @@ class Case:
     run: Callable[[Any, Any], Any]
     timeout_seconds: float
     client_specific: bool
+    nightly: bool
 
     @property
     def id(self) -> str:
         return f"{self.topic}.{self.name}"
 
 
-def case(function=None, *, timeout_seconds: float = TIMEOUT_SECONDS, client_specific: bool = False):
+def case(
+    function=None, *, timeout_seconds: float = TIMEOUT_SECONDS, client_specific: bool = False, topic: str | None = None,
+    nightly: bool = False,
+):
     """Registers `function(spark, env)` as a case; its return value is the answer.
 
     A `client_specific` case is answered differently by classic PySpark and the Connect client (most
@@ -41,16 +45,16 @@ def case(function=None, *, timeout_seconds: float = TIMEOUT_SECONDS, client_spec
     """
 
     def register(f):
-        topic = f.__module__.rsplit(".", 1)[-1]
-        _registered.append(Case(topic, f.__name__, f, timeout_seconds, client_specific))
+        where = topic or f.__module__.rsplit(".", 1)[-1]
+        _registered.append(Case(where, f.__name__, f, timeout_seconds, client_specific, nightly))
         return f
 
     return register if function is None else register(function)
 
 
-def load(only: str | None = None) -> list[Case]:
-    """Imports every case file; keeps the cases whose id, topic or name matches a glob in `only`
-    (comma separated)."""
+def load(only: str | None = None, *, nightly: bool = True) -> list[Case]:
+    """Imports every case file; keeps the cases whose id, topic or name matches a glob in `only` (comma separated), or,
+    without `only`, all but those that are left for the night unless `nightly`."""
     _registered.clear()
     for path in sorted(CASES.glob("*.py")):
         module_name = f"cases.{path.stem}"
@@ -64,7 +68,7 @@ def load(only: str | None = None) -> list[Case]:
             raise ValueError(f"two cases are named {c.id}")
         seen.add(c.id)
     if only is None:
-        return list(_registered)
+        return [c for c in _registered if nightly or not c.nightly]
     patterns = [p.strip() for p in only.split(",") if p.strip()]
     return [
         c
