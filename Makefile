@@ -5,7 +5,7 @@ export MILLSTREAM_PYTHON := $(CURDIR)/.venv/bin/python
 # Where `setup` puts Rust on a machine that has none.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: setup build run test lint bench rust-client
+.PHONY: setup build run test nightly lint bench rust-client
 
 setup:
 	@scripts/setup.sh
@@ -25,6 +25,11 @@ test: build
 	cargo fmt --check
 	cargo test $(CARGO_FLAGS)
 	scripts/test_python.sh $(MILLSTREAM)
+
+# What takes too long for every change: more random programs, more kills, more cases of every property.
+nightly: build
+	PROPTEST_CASES=$${PROPTEST_CASES:-2560} cargo test $(CARGO_FLAGS)
+	scripts/nightly.sh $(MILLSTREAM)
 
 # Apache's own Rust client on a server of its own; builds that client first, which is no part of the workspace.
 rust-client: build

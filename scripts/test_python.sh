@@ -5,9 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 millstream=$(realpath "$1")
 python=$(realpath -s "${MILLSTREAM_PYTHON:-.venv/bin/python}")
-scratch=$(mktemp -d)
-server=
-trap '[ -n "$server" ] && kill "$server" 2>/dev/null; rm -rf "$scratch"' EXIT
+source scripts/server.sh
 
 echo "== the official client against the server"
 MILLSTREAM_BIN=$millstream MILLSTREAM_PYTHON=$python "$python" crates/testkit/connect/run.py
@@ -16,15 +14,7 @@ echo "== the example program"
 MILLSTREAM_PYTHON=$python "$millstream" submit examples/trades_window.py > "$scratch/trades.txt"
 diff -u examples/trades_window.expected "$scratch/trades.txt"
 
-# A server in a folder of its own, for its warehouse and temporary checkpoints.
-(cd "$scratch" && exec "$millstream" server --port 0 --master 'local[2]' > server.out 2> server.err) &
-server=$!
-for _ in $(seq 100); do
-  remote=$(sed -n 's/^listening on //p' "$scratch/server.out" 2>/dev/null || true)
-  [ -n "$remote" ] && break
-  sleep 0.1
-done
-[ -n "$remote" ] || { cat "$scratch/server.err"; echo "the server did not start" >&2; exit 1; }
+start_server "$millstream"
 
 echo "== checkpoints begun by Spark 4.3, resumed by Millstream"
 for query in ${RESUME_QUERIES:-json parquet}; do

@@ -276,6 +276,8 @@ def compare(millstream: str, root: Path, provider: str, kills: int, seed: int = 
     check(straight, got, "the undisturbed run's")
     if not straight:
         raise AssertionError("no output at all")
+    if kills >= 100 and len(told.places) < 6:
+        raise AssertionError(f"the kills are not spread:\n{told.told()}")
     return told
 
 

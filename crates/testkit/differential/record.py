@@ -39,18 +39,18 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
 
     recorded, failed = {}, []
+
     def ask(case):
         return case, execution.run(case, new_session, timeout_seconds=chosen.timeout)
 
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        outcomes = pool.map(ask, cases)
-    for case, outcome in outcomes:
-        print(f"{case.id:60} {outcome.seconds:6.1f} s{'' if outcome.failure is None else '  FAILED'}", flush=True)
-        if outcome.failure is None:
-            recorded.setdefault(case.topic, {})[case.name] = outcome.answer
-        else:
-            failed.append(case.id)
-            print(outcome.failure, flush=True)
+        for case, outcome in pool.map(ask, cases):
+            print(f"{case.id:60} {outcome.seconds:6.1f} s{'' if outcome.failure is None else '  FAILED'}", flush=True)
+            if outcome.failure is None:
+                recorded.setdefault(case.topic, {})[case.name] = outcome.answer
+            else:
+                failed.append(case.id)
+                print(outcome.failure, flush=True)
     for topic, answers in recorded.items():
         write(folder / f"{topic}.json", topic, answers)
     print(f"{sum(map(len, recorded.values()))} recorded, {len(failed)} failed")

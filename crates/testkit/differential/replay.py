@@ -6,6 +6,9 @@
 
 Needs `pyspark-client` only. Prints a unified diff per differing case and ends with
 `N passed, N failed`; the exit code is 1 when a case differs, 2 when there is nothing to compare.
+
+With `--jobs N` so many processes run a case each, in sessions of one server. A case that differs runs again after all others,
+alone: directory polling may cut input into other batches on a busy machine, a real difference differs again.
 """
 
 import argparse
@@ -13,7 +16,9 @@ import difflib
 import json
 import logging
 import os
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from harness import answer, execution, registry
@@ -31,25 +36,21 @@ def main() -> int:
         "--known", type=Path, help="a file of case ids that are known to differ; any other difference is a failure"
     )
     arguments.add_argument("--timeout", type=float, help="seconds per case (default: the case's own)")
+    arguments.add_argument("--jobs", type=int, default=1, help="cases at a time")
+    arguments.add_argument("--conf", action="append", default=[], help="key=value for every session")
     arguments.add_argument("--json", type=Path, help="where to write a machine-readable report")
     arguments.add_argument("--diff-lines", type=int, default=60, help="lines of a diff to print")
     chosen = arguments.parse_args()
     if chosen.remote is None:
         arguments.error("--remote or SPARK_REMOTE must name the server, for example sc://127.0.0.1:15002")
 
-    execution.in_utc()
-    logging.disable(logging.CRITICAL)  # the client logs every error it raises
-    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
-    expected = {p.stem: json.loads(p.read_text()) for p in sorted(chosen.answers.glob("*.json"))}
+    prepare(chosen)
     cases = registry.load(chosen.only, nightly=chosen.nightly)
     listed = read_known(chosen.known)
-    report = []
-    for case in cases:
-        entry = replay(case, expected, chosen)
-        if chosen.known and not entry["passed"] and case.id not in listed:
-            # Directory polling may cut input into other batches on a busy machine; a real difference differs again.
-            entry = replay(case, expected, chosen)
-        report.append(entry)
+    report = run_all([case.id for case in cases], chosen)
+    for n, entry in enumerate(report):
+        if (chosen.known or chosen.jobs > 1) and not entry["passed"] and entry["case"] not in listed:
+            report[n] = replay(entry["case"])
     for entry in report:
         for line in entry["diff"][: chosen.diff_lines]:
             print(line)
@@ -93,10 +94,38 @@ def latest_answers() -> Path:
     return folders[-1] if folders else registry.SUITE / "answers"
 
 
-def replay(case, expected: dict, chosen) -> dict:
+class Process:
+    """What each process of the run knows."""
+
+    chosen = None
+    cases: dict = {}
+    expected: dict = {}
+
+
+def prepare(chosen) -> None:
+    execution.in_utc()
+    logging.disable(logging.CRITICAL)  # the client logs every error it raises
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    Process.chosen = chosen
+    Process.cases = {case.id: case for case in registry.load()}
+    Process.expected = {p.stem: json.loads(p.read_text()) for p in sorted(chosen.answers.glob("*.json"))}
+
+
+def run_all(ids: list[str], chosen) -> list[dict]:
+    """The report entries, in the order of the cases."""
+    if chosen.jobs <= 1:
+        return [replay(case) for case in ids]
+    # What a case prints is caught for the whole process, and a client that was forked does not work.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(chosen.jobs, mp_context=fresh, initializer=prepare, initargs=(chosen,)) as pool:
+        return list(pool.map(replay, ids))
+
+
+def replay(case_id: str) -> dict:
     """Runs one case; the report entry holds its diff (empty when it passed)."""
+    case, expected, chosen = Process.cases[case_id], Process.expected, Process.chosen
     wanted = expected.get(case.topic, {}).get(case.name)
-    outcome = execution.run(case, lambda: connect(chosen.remote), timeout_seconds=chosen.timeout)
+    outcome = execution.run(case, lambda: connect(chosen.remote, chosen.conf), timeout_seconds=chosen.timeout)
     entry = {"case": case.id, "seconds": round(outcome.seconds, 2), "passed": False, "diff": []}
     entry["equal"], entry["answers"] = agreement(wanted, outcome.answer)
     if case.name not in expected.get(case.topic, {}):
@@ -120,11 +149,11 @@ def agreement(wanted, got) -> tuple[int, int]:
     return int(answer.dump(wanted) == answer.dump(got)), 1
 
 
-def connect(remote: str):
+def connect(remote: str, confs: list[str] = ()):
     from pyspark.sql.connect.session import SparkSession
 
     builder = SparkSession.builder.remote(remote)
-    for key, setting in SETTINGS.items():
+    for key, setting in (SETTINGS | dict(conf.split("=", 1) for conf in confs)).items():
         builder = builder.config(key, setting)
     return builder.create()
 

@@ -52,7 +52,7 @@ pub(super) fn udf(
         eval: mode.eval,
         fields,
     };
-    kernel_udf(Arc::new(kernel), to, nullable, mode)
+    kernel_udf(Arc::new(kernel), (from, to), nullable, mode)
 }
 
 /// `array` cast to `to` by Spark's rules.

@@ -165,18 +165,19 @@ pub(crate) fn cast_may_null(from: &DataType, to: &DataType) -> bool {
 /// The kernel as a DataFusion function.
 fn kernel_udf(
     kernel: Arc<dyn crate::functions::PreparedKernel>,
-    to: &DataType,
+    (from, to): (&DataType, &DataType),
     nullable: bool,
     mode: &CastMode,
 ) -> ScalarUDF {
-    ScalarUDF::from(crate::functions::KernelUdf::new(
+    let udf = crate::functions::KernelUdf::new(
         "spark_cast",
         Kernel::Prepared(kernel),
         (to.clone(), nullable),
         Arc::clone(&mode.context),
         mode.place.clone(),
         Volatility::Immutable,
-    ))
+    );
+    ScalarUDF::from(udf.taking(vec![from.clone()]))
 }
 
 #[cfg(test)]

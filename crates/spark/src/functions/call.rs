@@ -191,7 +191,8 @@ impl<'a> Call<'a> {
             Arc::clone(&self.context.eval),
             self.place.clone(),
             volatility,
-        );
+        )
+        .taking(self.args.iter().map(|a| a.data_type.clone()).collect());
         let args = self.args.iter().map(|a| a.expr.clone()).collect();
         let expr = Expr::ScalarFunction(ScalarFunction::new_udf(
             Arc::new(ScalarUDF::from(udf)),

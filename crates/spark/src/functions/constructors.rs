@@ -329,6 +329,7 @@ pub(crate) fn named_struct(fields: Vec<(String, TypedExpr)>) -> TypedExpr {
         })
         .collect();
     let data_type = DataType::Struct(struct_fields.into());
+    let types = fields.iter().map(|(_, v)| v.data_type.clone()).collect();
     let args = fields.into_iter().map(|(_, v)| v.expr).collect();
     let context = FunctionContext::default_for_extraction();
     let udf = KernelUdf::new(
@@ -338,7 +339,8 @@ pub(crate) fn named_struct(fields: Vec<(String, TypedExpr)>) -> TypedExpr {
         Arc::clone(&context.eval),
         None,
         Volatility::Immutable,
-    );
+    )
+    .taking(types);
     let expr = Expr::ScalarFunction(ScalarFunction::new_udf(
         Arc::new(ScalarUDF::from(udf)),
         args,

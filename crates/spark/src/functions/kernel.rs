@@ -8,7 +8,7 @@ use std::{
 use arrow::{
     array::{
         Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, ListArray, MapArray,
-        PrimitiveArray, StringArray, StructArray,
+        PrimitiveArray, StringArray, StructArray, new_null_array,
     },
     buffer::NullBuffer,
     datatypes::{DataType, Field, FieldRef},
@@ -233,6 +233,8 @@ pub(crate) struct KernelUdf {
     query_context: Option<QueryContext>,
     signature: Signature,
     fingerprint: String,
+    /// Types of the arguments, where they are known.
+    takes: Vec<DataType>,
 }
 
 impl KernelUdf {
@@ -252,6 +254,35 @@ impl KernelUdf {
             context,
             query_context,
             signature: Signature::user_defined(volatility),
+            takes: vec![],
+        }
+    }
+
+    /// The function of arguments of these types.
+    ///
+    /// DataFusion's optimizer asks what a predicate becomes when its columns are NULL, and puts an untyped NULL in their place. With
+    /// the types known, kernels see a NULL of the type that they were made for.
+    pub(crate) fn taking(mut self, types: Vec<DataType>) -> Self {
+        self.takes = types;
+        self
+    }
+
+    /// Argument `index` with its type, should it be an untyped NULL.
+    fn typed(
+        &self,
+        index: usize,
+        given: ColumnarValue,
+    ) -> datafusion::common::Result<ColumnarValue> {
+        match self.takes.get(index) {
+            Some(wanted) if given.data_type() == DataType::Null && *wanted != DataType::Null => {
+                Ok(match given {
+                    ColumnarValue::Array(array) => {
+                        ColumnarValue::Array(new_null_array(wanted, array.len()))
+                    }
+                    ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from(wanted)?),
+                })
+            }
+            _ => Ok(given),
         }
     }
 
@@ -327,7 +358,11 @@ impl ScalarUDFImpl for KernelUdf {
                 .iter()
                 .all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let batch = Batch::new(&args.args, rows, &self.context, &self.returns);
+        let given = args.args.into_iter().enumerate();
+        let given = given
+            .map(|(index, value)| self.typed(index, value))
+            .collect::<datafusion::common::Result<Vec<_>>>()?;
+        let batch = Batch::new(&given, rows, &self.context, &self.returns);
         let result = self
             .kernel
             .evaluate(&batch)

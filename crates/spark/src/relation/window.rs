@@ -126,8 +126,7 @@ impl Planner<'_> {
         grid: WindowGrid,
     ) -> Result<LogicalPlan> {
         let last = self.grid_call("window_end", Step::End, grid, first.clone())?;
-        let whole =
-            crate::functions::named_struct(vec![("start".into(), first), ("end".into(), last)]);
+        let whole = bounds_of(first, last);
         let mut columns: Vec<Expr> = plan
             .schema()
             .columns()
@@ -192,8 +191,7 @@ impl Planner<'_> {
         let plan = LogicalPlanBuilder::from(input.plan.clone())
             .filter(open)?
             .build()?;
-        let whole =
-            crate::functions::named_struct(vec![("start".into(), first), ("end".into(), end)]);
+        let whole = bounds_of(first, end);
         let mut columns: Vec<Expr> = plan
             .schema()
             .columns()
@@ -207,6 +205,13 @@ impl Planner<'_> {
         ));
         projection_of(columns, plan)
     }
+}
+
+/// The window's struct, whose fields may be NULL for Spark although none ever is: the attribute says so, and Arrow does not take one
+/// kind of struct for the other.
+fn bounds_of(mut start: TypedExpr, mut end: TypedExpr) -> TypedExpr {
+    (start.nullable, end.nullable) = (true, true);
+    crate::functions::named_struct(vec![("start".into(), start), ("end".into(), end)])
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -331,3 +331,15 @@ def merged_before_the_shuffle(spark, env):
     spark.conf.set("spark.sql.streaming.sessionWindow.merge.sessions.in.local.partition", "true")
     steps = [[at("10:00"), at("10:04"), at("10:30")], [at("10:08"), at("10:01", "b")], [at("11:30")]]
     return env.run_stream(counted(marked(env)), "append", steps)
+
+
+@case
+def over_an_outer_join(spark, env):
+    """A filter that the session puts above the join is asked what it makes of NULL."""
+    left = spark.createDataFrame([("a", "2024-01-01 10:00:00")], "lk string, text string").selectExpr("lk", "cast(text as timestamp) as lt")
+    right = spark.createDataFrame([("a", 1), ("b", 2)], "rk string, v int")
+    gap = expr("case when lk = 'a' then '20 minutes' else '3 minutes' end")
+    return {
+        kind: env.table(left.join(right, expr("lk = rk"), kind).groupBy("rk", session_window("lt", gap)).count())
+        for kind in ("left_outer", "right_outer", "full_outer")
+    }

@@ -122,3 +122,22 @@ def windows_over_windows(spark, env):
     small = sliding(env, "10 minutes", "5 minutes").agg(sum("v").alias("s"))
     large = small.groupBy(window("window", "30 minutes", "15 minutes")).agg(max("s").alias("s"), count("*").alias("n"))
     return env.run_stream(large, "append", STEPS)
+
+
+@case
+def shown_from_files(spark, env):
+    """A batch query over files, printed and collected."""
+    env.write("in/a.json", [{"ts": "2024-01-01T10:28:00Z", "v": 1}, {"ts": "2024-01-01T10:38:00Z", "v": 2}, {"v": 3}])
+    df = spark.read.schema("ts timestamp, v int").json(env.path("in"))
+    counted = df.groupBy(window("ts", "20 minutes", "10 minutes")).count()
+    never_null = spark.range(3).selectExpr("timestamp_seconds(id * 700) as ts")
+    return {
+        "rows": env.rows(counted),
+        "shown": env.printed(lambda: counted.orderBy("window").show(truncate=False)),
+        "tumbling over a time that is never NULL": env.printed(
+            lambda: never_null.groupBy(window("ts", "20 minutes")).count().orderBy("window").show(truncate=False)
+        ),
+        "sliding over a time that is never NULL": env.printed(
+            lambda: never_null.groupBy(window("ts", "20 minutes", "10 minutes")).count().orderBy("window").show(truncate=False)
+        ),
+    }

@@ -208,7 +208,7 @@ class Environment:
 
     def run_at_once(self, df, mode: str, steps):
         """Runs `df` into the memory sink over all of the input, as many files a batch as its sources say."""
-        self._write_steps(steps)
+        self.write_steps(steps)
         query = self.start(df, mode, trigger={"availableNow": True})
         try:
             query.awaitTermination()
@@ -220,7 +220,7 @@ class Environment:
         """Runs `df` into JSON files, a query for every step, each on its predecessor's checkpoint."""
         told, seen = [], set()
         for number, step in enumerate(steps):
-            self._write_steps([step], number)
+            self.write_steps([step], number)
             writer = df.writeStream.format("json").option("checkpointLocation", self.path("checkpoint"))
             query = writer.trigger(availableNow=True).start(self.path("out"))
             try:
@@ -233,6 +233,6 @@ class Environment:
             told.append({"rows": sorted(rows), "batches": streams.batches(query, set())})
         return told
 
-    def _write_steps(self, steps, first: int = 0):
+    def write_steps(self, steps, first: int = 0):
         for number, step in enumerate(steps, first):
             self._write_together({f"{d}/step-{number:03}.json": content for d, content in step.items()})

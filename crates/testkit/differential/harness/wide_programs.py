@@ -227,19 +227,20 @@ def windowed(draw, env, query):
     length, slide, start = draw.choice(WINDOWS)
     many, having = aggregates(draw), draw.choice(HAVING)
     if often(draw, 0.2):
-        df = in_sql(query.df, keys, f"window({column}, '{length}', '{slide or length}', '{start or '0 seconds'}')", many)
+        view = f"{type(env).__name__}_{len(query.told)}"
+        df = in_sql(query.df, view, keys, f"window({column}, '{length}', '{slide or length}', '{start or '0 seconds'}')", many)
     else:
         df = query.df.groupBy(*map(expr, keys), window(column, length, slide, start)).agg(*map(expr, many))
     return grouped(query, df, ["window", *names(keys)], having, f"{length} windows{' sliding' if slide else ''}")
 
 
-def in_sql(df, keys, time_window, many):
+def in_sql(df, view, keys, time_window, many):
     """The same aggregation as a statement over a view."""
-    df.createOrReplaceTempView("input")
+    df.createOrReplaceTempView(view)
     expressions = [key.split(" as ")[0] for key in keys]
     selected = [*keys, f"{time_window} as window", *many]
     groups = ", ".join([*expressions, time_window])
-    return df.sparkSession.sql(f"select {', '.join(selected)} from input group by {groups}")
+    return df.sparkSession.sql(f"select {', '.join(selected)} from {view} group by {groups}")
 
 
 def names(keys):

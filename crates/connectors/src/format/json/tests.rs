@@ -395,7 +395,7 @@ const WANTED: [&[&str]; 4] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases * 3 / 2))]
 
     #[test]
     fn all_tiers_give_the_same_rows(bytes in document(), wanted in 0..WANTED.len(), mode in 0..3_usize) {

@@ -219,7 +219,7 @@ async fn agrees_with_the_model(expiry: Expiry, batches: &[Batch]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 4))]
 
     #[test]
     fn random_batches_give_what_a_map_of_seen_keys_gives(batches in batches()) {

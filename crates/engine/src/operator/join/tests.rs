@@ -266,7 +266,7 @@ fn arrival() -> impl Strategy<Value = Arrival> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 10))]
 
     #[test]
     fn batches_give_what_a_join_of_all_rows_in_time_gives(
