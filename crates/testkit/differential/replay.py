@@ -15,10 +15,9 @@ import argparse
 import difflib
 import json
 import logging
-import os
 import multiprocessing
+import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from harness import answer, execution, registry
@@ -116,9 +115,8 @@ def run_all(ids: list[str], chosen) -> list[dict]:
     if chosen.jobs <= 1:
         return [replay(case) for case in ids]
     # What a case prints is caught for the whole process, and a client that was forked does not work.
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(chosen.jobs, mp_context=fresh, initializer=prepare, initargs=(chosen,)) as pool:
-        return list(pool.map(replay, ids))
+    with multiprocessing.get_context("spawn").Pool(chosen.jobs, prepare, (chosen,)) as pool:
+        return list(pool.imap(replay, ids))
 
 
 def replay(case_id: str) -> dict:

@@ -195,10 +195,10 @@ class Environment:
                 after = self.rows(self.spark.table(query.name))
                 result = {"rows": after if mode == "complete" else answer.added(before, after)}
                 before = after
-                ran = streams.batches(query, seen)
-                split = split or (max(len(step), sources) > 1 and sum(": 0 rows" not in line for line in ran) > 1)
+                ran = streams.documents(query, seen)
+                split = split or (max(len(step), sources) > 1 and sum(map(streams.has_data, ran)) > 1)
                 if progress:
-                    result["batches"] = ran
+                    result["batches"] = [streams.summary(document) for document in ran]
                 told.append(result)
         except Exception as e:
             told.append(answer.error(e))

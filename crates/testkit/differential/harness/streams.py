@@ -29,14 +29,24 @@ def _first_batch(df, mode):
 
 def batches(query, seen: set):
     """Summaries of the batches that ran since the last call; `seen` remembers their ids."""
-    summaries = []
+    return [summary(document) for document in documents(query, seen)]
+
+
+def documents(query, seen: set):
+    """The progress documents of the batches that ran since the last call."""
+    told = []
     for progress in query.recentProgress:
         document = json.loads(progress.json) if hasattr(progress, "json") else dict(progress)
         if "addBatch" not in document.get("durationMs", {}) or document["batchId"] in seen:
             continue
         seen.add(document["batchId"])
-        summaries.append(summary(document))
-    return summaries
+        told.append(document)
+    return told
+
+
+def has_data(progress: dict) -> bool:
+    """Whether a batch read anything, be it an empty file."""
+    return any(_offset(source.get("startOffset")) != _offset(source.get("endOffset")) for source in progress["sources"])
 
 
 def summary(progress: dict) -> str:
