@@ -287,7 +287,7 @@ def run(chosen) -> int:
         told = compare(
             str(Path(chosen.millstream).resolve()), chosen.dir.resolve(), provider, chosen.kills, chosen.seed, chosen.files
         )
-        print(f"{provider}: {told.told()}\n  the output is the undisturbed run's ({time.monotonic() - began:.0f} s)", flush=True)
+        print(f"{provider}, seed {chosen.seed}: {told.told()}\n  the output is the undisturbed run's ({time.monotonic() - began:.0f} s)", flush=True)
     return 0
 
 

@@ -6,8 +6,8 @@
     python record.py --remote sc://127.0.0.1:15002  # the client-specific cases, through Spark's Connect server
 
 Needs classic PySpark of the version to record (`pip install pyspark==4.3.0`) and a JVM; `--remote` needs
-`pyspark-client` and that version's server. Answers go to `answers/spark-<version>/`; those of cases that
-no longer exist are dropped when their topic is next written.
+`pyspark-client` and that version's server. Answers go to `answers/spark-<version>/`, each as soon as it is there; those of
+cases that no longer exist are dropped when their topic is next written.
 """
 
 import argparse
@@ -38,7 +38,8 @@ def main() -> int:
     folder = registry.SUITE / "answers" / f"spark-{version}"
     folder.mkdir(parents=True, exist_ok=True)
 
-    recorded, failed = {}, []
+    recorded, failed = 0, []
+    order = [(c.topic, c.name) for c in registry.load()]
 
     def ask(case):
         return case, execution.run(case, new_session, timeout_seconds=chosen.timeout)
@@ -47,13 +48,13 @@ def main() -> int:
         for case, outcome in pool.map(ask, cases):
             print(f"{case.id:60} {outcome.seconds:6.1f} s{'' if outcome.failure is None else '  FAILED'}", flush=True)
             if outcome.failure is None:
-                recorded.setdefault(case.topic, {})[case.name] = outcome.answer
+                recorded += 1
+                names = [name for topic, name in order if topic == case.topic]
+                write(folder / f"{case.topic}.json", names, {case.name: outcome.answer})
             else:
                 failed.append(case.id)
                 print(outcome.failure, flush=True)
-    for topic, answers in recorded.items():
-        write(folder / f"{topic}.json", topic, answers)
-    print(f"{sum(map(len, recorded.values()))} recorded, {len(failed)} failed")
+    print(f"{recorded} recorded, {len(failed)} failed")
     sys.stdout.flush()
     return 1 if failed else 0
 
@@ -90,11 +91,10 @@ def oracle(master: str):
     return spark
 
 
-def write(path, topic: str, answers: dict) -> None:
+def write(path, order: list[str], answers: dict) -> None:
     """Merges `answers` into the topic's file, in the order the cases are written in."""
     known = json.loads(path.read_text()) if path.exists() else {}
     known.update(answers)
-    order = [c.name for c in registry.load() if c.topic == topic]
     path.write_text(answer.dump({name: known[name] for name in order if name in known}) + "\n")
 
 
