@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::{
     cast::coerce,
     coercion,
-    error::{Result, SparkError, quoted_id},
+    error::{Exception, Result, SparkError, quoted_id},
     expression::Expressions,
     planner::Planner,
     scope::{Attribute, Lineage, Resolved, resolve_name},
@@ -55,6 +55,17 @@ impl Planner<'_> {
             Some(condition) => {
                 let scope = Expressions::new(self, vec![&left, &right]);
                 let value = scope.value(condition)?;
+                if !scope.take_windows().is_empty() {
+                    // Spark adds a window to the one input of a node; its planner breaks down here.
+                    return Err(SparkError::plain(
+                        Exception::Analysis,
+                        format!(
+                            "a join condition cannot make windows: give each side its window as a column, and compare \
+                             these. Condition: {}",
+                            value.sql()
+                        ),
+                    ));
+                }
                 if value.data_type != arrow::datatypes::DataType::Boolean {
                     return Err(SparkError::analysis(
                         "JOIN_CONDITION_IS_NOT_BOOLEAN_TYPE",

@@ -138,12 +138,3 @@ def impressions_and_clicks_outer(spark, env):
         impressions.join(clicks, expr(on), "leftOuter"), "append",
         bundled_steps(env, "impressions-clicks-outer.txt")
     )
-
-
-@case
-def condition_over_windows(spark, env):
-    """`window(…)` within the condition itself, rather than as a column of either side."""
-    left = env.events("lt timestamp, lk string", "left").withWatermark("lt", "10 minutes")
-    right = env.events("rt timestamp, rk string", "right").withWatermark("rt", "10 minutes")
-    condition = expr("lk = rk and window(lt, '20 minutes') = window(rt, '20 minutes')")
-    return {kind: env.error(lambda: left.join(right, condition, kind).schema) for kind in ("inner", "left_outer")}
