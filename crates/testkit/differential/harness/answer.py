@@ -171,6 +171,18 @@ def stable(answer, replacements: dict[str, str]):
     raise TypeError(f"a {type(answer).__name__} is not an answer; use answer.value: {answer!r}")
 
 
+_COUNTS = re.compile(r"(?<=: )\d+ rows|total \d+ updated \d+ removed \d+ ")
+
+
+def without_counts(answer):
+    """`answer` without the rows that batches read and operators kept; late rows stay."""
+    if isinstance(answer, str):
+        return _COUNTS.sub("", answer)
+    if isinstance(answer, dict):
+        return {k: without_counts(v) for k, v in answer.items()}
+    return [without_counts(v) for v in answer] if isinstance(answer, list) else answer
+
+
 def dump(answer, indent: int = 0) -> str:
     """JSON that reads and diffs well: whatever fits on a line stays on one, keys keep their order."""
     flat = json.dumps(answer, ensure_ascii=False)

@@ -28,6 +28,8 @@ class Case:
     timeout_seconds: float
     client_specific: bool
     nightly: bool
+    # Whether the rows that were read and kept in state count: which ones are depends on how far filters are pushed.
+    counts: bool = True
 
     @property
     def id(self) -> str:
@@ -36,7 +38,7 @@ class Case:
 
 def case(
     function=None, *, timeout_seconds: float = TIMEOUT_SECONDS, client_specific: bool = False, topic: str | None = None,
-    nightly: bool = False,
+    nightly: bool = False, counts: bool = True,
 ):
     """Registers `function(spark, env)` as a case; its return value is the answer.
 
@@ -46,7 +48,7 @@ def case(
 
     def register(f):
         where = topic or f.__module__.rsplit(".", 1)[-1]
-        _registered.append(Case(where, f.__name__, f, timeout_seconds, client_specific, nightly))
+        _registered.append(Case(where, f.__name__, f, timeout_seconds, client_specific, nightly, counts))
         return f
 
     return register if function is None else register(function)
