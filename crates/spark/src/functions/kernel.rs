@@ -279,7 +279,9 @@ impl KernelUdf {
                     ColumnarValue::Array(array) => {
                         ColumnarValue::Array(new_null_array(wanted, array.len()))
                     }
-                    ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from(wanted)?),
+                    ColumnarValue::Scalar(_) => {
+                        ColumnarValue::Scalar(ScalarValue::try_from(wanted)?)
+                    }
                 })
             }
             _ => Ok(given),
