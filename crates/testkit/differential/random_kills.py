@@ -58,7 +58,7 @@ CONFS = (
     "spark.sql.streaming.stateStore.minDeltasForSnapshot=2",
 )
 # How long after its start a query is killed, at most: some ten batches. Opening and committing trees on disk takes longer.
-LIFE_S = {"columnar": 0.4, "lsm": 1.2}
+LIFE_S = {"columnar": 0.4, "lsm": 0.8}
 TIMEOUT_S = 300
 
 
