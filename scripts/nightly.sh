@@ -16,7 +16,7 @@ start_server "$millstream"
 echo "== all random programs against the recorded answers of Spark 4.3, on each state store provider"
 lsm=spark.sql.streaming.stateStore.providerClass=org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider
 for conf in "" "$lsm"; do
-  "$python" "$suite/replay.py" --remote "$remote" --timeout 90 --diff-lines 20 --jobs 2 --only 'seed_*' \
+  "$python" "$suite/replay.py" --remote "$remote" --timeout 90 --diff-lines 20 --jobs 3 --only 'seed_*' \
     --known "$suite/known_differences.txt" ${conf:+--conf "$conf"}
 done
 

@@ -27,5 +27,5 @@ for query in ${RESUME_QUERIES:-json parquet}; do
 done
 
 echo "== differential suite against the recorded answers of Spark 4.3"
-"$python" crates/testkit/differential/replay.py --remote "$remote" --timeout 90 --diff-lines 20 \
+"$python" crates/testkit/differential/replay.py --remote "$remote" --timeout 90 --diff-lines 20 --jobs 3 \
   --known crates/testkit/differential/known_differences.txt

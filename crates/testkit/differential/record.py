@@ -28,7 +28,7 @@ def main() -> int:
     arguments.add_argument("--remote", help="Spark's own Connect server: record the client-specific cases")
     arguments.add_argument("--only", help="globs over case ids, topics or names, comma separated")
     arguments.add_argument("--timeout", type=float, default=90.0, help="seconds per case")
-    arguments.add_argument("--jobs", type=int, default=1, help="cases at a time; more than one for random programs only")
+    arguments.add_argument("--jobs", type=int, default=1, help="cases at a time; one where cases print: what they print is caught for the whole process")
     chosen = arguments.parse_args()
 
     execution.in_utc()
