@@ -115,6 +115,9 @@ pub fn arithmetic_overflow(message: &str, alternative: &str) -> SparkError {
 
 impl From<crate::sql::ParseError> for SparkError {
     fn from(error: crate::sql::ParseError) -> Self {
+        if error.class().is_empty() {
+            return SparkError::plain(error.exception(), error.to_string());
+        }
         let parameters = error.parameters();
         let parameters: Vec<(&str, &str)> =
             parameters.iter().map(|(k, v)| (*k, v.as_str())).collect();

@@ -27,6 +27,10 @@ impl Planner<'_> {
                 &[("eventExpr", &value.name)],
             ));
         };
+        // A batch has no late rows: Spark forgets the watermark before it looks at the column's type.
+        if !rows.is_streaming {
+            return Ok(rows);
+        }
         let window = [TIME_WINDOW_KEY, SESSION_WINDOW_KEY]
             .iter()
             .any(|key| value.metadata.contains_key(*key));
@@ -46,10 +50,6 @@ impl Planner<'_> {
                     .metadata
                     .insert(WATERMARK_DELAY_KEY.to_string(), delay_ms.to_string());
             }
-        }
-        // A batch has no late rows: nothing is left of the watermark but the column's mark, and Spark drops even that.
-        if !rows.is_streaming {
-            return Ok(rows);
         }
         let tagged = WatermarkNode::try_new(rows.plan.clone(), column, delay_ms)?;
         let plan = LogicalPlan::Extension(Extension {

@@ -170,6 +170,9 @@ pub enum ParseErrorKind {
          {expression}."
     )]
     WatermarkName { expression: String },
+    /// Spark's own check of an argument, which is no matter of syntax to it.
+    #[error("requirement failed: delay threshold ({interval}) should not be negative.")]
+    NegativeDelay { interval: String },
     #[error(
         "Statement is too complex to be parsed: it nests or chains more than {limit} levels. To \
          mitigate this error divide the statement into multiple, less complex chunks."
@@ -201,6 +204,7 @@ impl ParseErrorKind {
                 sub("INVALID_INTERVAL_FORMAT", subclass, "22006")
             }
             Self::Legacy { .. } => plain("_LEGACY_ERROR", ""),
+            Self::NegativeDelay { .. } => plain("", ""),
             Self::MixedIntervalFields { .. } => plain("_LEGACY_ERROR_TEMP_0029", ""),
             Self::IntervalOverflow => sub(
                 "INTERVAL_ARITHMETIC_OVERFLOW",
@@ -245,6 +249,8 @@ impl ParseErrorKind {
     fn exception(&self) -> Exception {
         match self {
             Self::IntervalOverflow => Exception::Arithmetic,
+            Self::NegativeDelay { .. } => Exception::IllegalArgument,
+            Self::WatermarkName { .. } => Exception::Analysis,
             Self::IntervalFormat {
                 subclass:
                     "ARITHMETIC_EXCEPTION"
@@ -298,6 +304,9 @@ impl ParseErrorKind {
             Self::InvalidEscape { escape } => vec![("invalidEscape", escape.clone())],
             Self::UnboundParameter { name } => vec![("name", name.clone())],
             Self::Unsupported { feature } => vec![("feature", feature.clone())],
+            Self::WatermarkName { expression } => {
+                vec![("sqlExpr", format!("{expression} AS `{expression}`"))]
+            }
             _ => Vec::new(),
         }
     }
@@ -334,7 +343,7 @@ impl ParseError {
     }
 
     /// Spark's error class, for example `PARSE_SYNTAX_ERROR` or
-    /// `INVALID_SQL_SYNTAX.EMPTY_IN_PREDICATE`.
+    /// `INVALID_SQL_SYNTAX.EMPTY_IN_PREDICATE`; empty where Spark raises a plain Java exception.
     pub fn class(&self) -> String {
         self.0.kind.class_and_state().0
     }

@@ -21,7 +21,7 @@ use super::construct::{data_type, typed_literal};
 use super::error::{ParseError, ParseErrorKind};
 use super::lexer::{NumberKind, Symbol, Token};
 use super::parser::{Parsed, Parser};
-use crate::interval::CalendarInterval;
+use crate::interval::{CalendarInterval, day_time_sql, year_month_sql};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_MINUTE: i64 = 60 * MICROS_PER_SECOND;
@@ -128,7 +128,7 @@ impl Parser<'_> {
     /// The interval of a watermark's delay: units or from unit to unit, but no text.
     pub fn delay_interval(&mut self) -> Parsed<CalendarInterval> {
         if !self.is_word(0, "INTERVAL") {
-            return Err(self.syntax_error());
+            return Err(self.syntax_error_with_hint(": missing 'INTERVAL'".to_owned()));
         }
         if matches!(self.token(1), Token::String(_)) && !self.is_unit(2) {
             self.skip(2);
@@ -136,12 +136,27 @@ impl Parser<'_> {
         }
         let literal = self.interval_literal()?;
         let mut interval = CalendarInterval::default();
+        let mut text = String::new();
         if let Some(ExprType::Literal(literal)) = literal.expr_type {
-            match literal.literal_type {
-                Some(LiteralType::YearMonthInterval(months)) => interval.months = months,
-                Some(LiteralType::DayTimeInterval(micros)) => interval.micros = micros,
+            let kind = literal.data_type.and_then(|data_type| data_type.kind);
+            match (literal.literal_type, kind) {
+                (
+                    Some(LiteralType::YearMonthInterval(months)),
+                    Some(Kind::YearMonthInterval(of)),
+                ) => {
+                    interval.months = months;
+                    text = year_month_sql(months, of.start_field(), of.end_field());
+                }
+                (Some(LiteralType::DayTimeInterval(micros)), Some(Kind::DayTimeInterval(of))) => {
+                    interval.micros = micros;
+                    text = day_time_sql(micros, of.start_field(), of.end_field());
+                }
                 _ => {}
             }
+        }
+        if interval.is_negative() {
+            let kind = ParseErrorKind::NegativeDelay { interval: text };
+            return Err(ParseError::without_text(kind, self.text));
         }
         Ok(interval)
     }

@@ -475,7 +475,7 @@ impl<'a> Parser<'a> {
         self.syntax_error_with_hint(String::new())
     }
 
-    fn syntax_error_with_hint(&self, hint: String) -> ParseError {
+    pub fn syntax_error_with_hint(&self, hint: String) -> ParseError {
         self.error_here(ParseErrorKind::Syntax {
             found: self.found(),
             hint,

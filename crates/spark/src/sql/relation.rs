@@ -288,7 +288,11 @@ impl Parser<'_> {
         if self.is_phrase(0, &["IDENTIFIED", "BY"]) {
             return Err(self.unsupported("naming a stream with IDENTIFIED BY"));
         }
-        self.dressed(read_table(&parts, options, true))
+        let table = match parts.as_slice() {
+            [name] if options.is_empty() => self.common_table_by_name(name)?,
+            _ => None,
+        };
+        self.dressed(table.unwrap_or_else(|| read_table(&parts, options, true)))
     }
 
     fn refuse_time_travel(&self, start: usize) -> Parsed<()> {
@@ -503,7 +507,8 @@ struct Watermark {
 impl Watermark {
     fn over(self, input: Relation) -> Relation {
         let input = match self.computed {
-            Some(expression) => project(Some(input), vec![star(None), expression]),
+            // In front of the other columns, and no column of the relation's name.
+            Some(expression) => project(Some(input), vec![expression, star(None)]),
             None => input,
         };
         relation(RelType::WithWatermark(Box::new(WithWatermark {

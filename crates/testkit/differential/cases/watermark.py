@@ -189,6 +189,16 @@ def ignored_on_batch_data(spark, env):
 
 
 @case
+def columns_of_batch_data_are_not_looked_at(spark, env):
+    df = spark.sql("select timestamp'2024-01-01 10:00:00' as ts, named_struct('t', current_timestamp()) as s, 'x' as text")
+    columns = ["ts", "s", "s.t", "text"]
+    told = {c: env.attempt(lambda: env.schema(df.withWatermark(c, "10 minutes"))) for c in columns}
+    told["negative delay"] = env.attempt(lambda: env.schema(df.withWatermark("ts", "-1 minutes")))
+    told["bad delay"] = env.attempt(lambda: env.schema(df.withWatermark("ts", "soon")))
+    return told
+
+
+@case
 def two_inputs_take_the_minimum(spark, env):
     left = env.events(EVENT, "left").withWatermark("ts", "10 minutes")
     right = env.events(EVENT, "right").withWatermark("ts", "20 minutes")

@@ -289,7 +289,7 @@ fn streams_and_watermarks() {
             ),
             (
                 "select * from stream t watermark to_timestamp(ts) as time delay of interval 1 day 30 seconds as x",
-                "project(watermark(project(stream t AS x; *, to_timestamp(ts) AS time); time; 24 hours 30 seconds); *)",
+                "project(watermark(project(stream t AS x; to_timestamp(ts) AS time, *); time; 24 hours 30 seconds); *)",
             ),
             (
                 "select * from stream t watermark ts delay of interval 1 hour join stream u watermark ts2 delay of interval '0:30' hour to minute on a = b",
