@@ -159,7 +159,7 @@ impl OpenRun {
         self.shared
             .set_status(|status| status.is_data_available = has_data);
         let watermark_ms = self.watermark.current_ms();
-        if self.plan.redefines_watermark && watermark_ms > 0 {
+        if self.settings.multiple_operators && self.plan.redefines_watermark && watermark_ms > 0 {
             return Err(UnsupportedOperation::RedefinedWatermark.into());
         }
         let clean_up = self.settings.no_data_batches && self.would_act_on(watermark_ms);

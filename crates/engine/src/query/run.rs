@@ -142,7 +142,7 @@ impl Run {
             Some(record) => spec.settings.clone().pinned_by(&record.metadata)?,
         };
         check_at_run(&spec.plan, spec.output_mode).map_err(EngineError::Plan)??;
-        let plan = StreamingPlan::build(
+        let mut plan = StreamingPlan::build(
             spec.plan.clone(),
             &spec.session,
             spec.output_mode,
@@ -151,6 +151,9 @@ impl Run {
         )
         .await
         .map_err(EngineError::Plan)?;
+        if !settings.multiple_operators {
+            plan.watermark_flow = plan.watermark_flow.undivided();
+        }
         if let Some(record) = pinned {
             record.check_sources(plan.sources.len())?;
         }

@@ -45,6 +45,9 @@ pub struct QuerySettings {
     /// Whether a stateful operator may go on with the state of another computation
     /// (`spark.millstream.checkpoint.allowChangedOperators`).
     pub allow_changed_operators: bool,
+    /// Whether each stateful operator has a watermark of its own, and late rows are those behind the previous batch's
+    /// (`spark.sql.streaming.statefulOperator.allowMultiple`); otherwise the running batch's is everybody's.
+    pub multiple_operators: bool,
     /// What is checked before the query starts.
     pub checks: Checks,
     /// What else is recorded with every batch.
@@ -66,6 +69,7 @@ impl Default for QuerySettings {
             idle_event_interval_ms: 10_000,
             min_deltas_for_snapshot: 10,
             allow_changed_operators: false,
+            multiple_operators: true,
             checks: Checks::default(),
             conf: BTreeMap::new(),
         }

@@ -8,6 +8,10 @@
 //!
 //! An operator without a watermark below it stands at zero: nothing is late, nothing is evicted.
 //!
+//! Spark had one watermark for all operators until 3.4, and with it the rows that were late were those behind the running
+//! batch's own watermark, not its predecessor's. `spark.sql.streaming.statefulOperator.allowMultiple=false` brings both
+//! back: [`WatermarkFlow::undivided`].
+//!
 //! ```
 //! use millstream_engine::time::{OperatorFlow, WatermarkFlow, WatermarkInput::{Operator, Origin}};
 //! let join = OperatorFlow { inputs: vec![Origin, Origin], held_back_ms: 5_000 };
@@ -39,16 +43,32 @@ pub struct OperatorFlow {
 #[derive(Debug, Clone, Default)]
 pub struct WatermarkFlow {
     operators: Vec<OperatorFlow>,
+    undivided: bool,
 }
 
 impl WatermarkFlow {
     /// Of operators by id; an operator's inputs have lower ids than itself.
     pub fn new(operators: Vec<OperatorFlow>) -> Self {
-        Self { operators }
+        Self {
+            operators,
+            undivided: false,
+        }
+    }
+
+    /// The same operators, each of which has the query's watermark of the running batch for late rows and for eviction.
+    #[must_use]
+    pub fn undivided(self) -> Self {
+        Self {
+            undivided: true,
+            ..self
+        }
     }
 
     /// The input watermark of every operator, by id, when the query's watermark is `watermark_ms`.
     pub fn at(&self, watermark_ms: i64) -> Vec<i64> {
+        if self.undivided {
+            return vec![watermark_ms; self.operators.len()];
+        }
         let mut arriving = Vec::with_capacity(self.operators.len());
         let mut leaving = Vec::with_capacity(self.operators.len());
         for operator in &self.operators {
@@ -65,7 +85,11 @@ impl WatermarkFlow {
 
     /// The watermarks of every operator in a batch, from those of the query.
     pub fn in_batch(&self, query: BatchWatermarks) -> Vec<BatchWatermarks> {
-        self.at(query.late_ms)
+        let late_ms = match self.undivided {
+            true => query.eviction_ms,
+            false => query.late_ms,
+        };
+        self.at(late_ms)
             .into_iter()
             .zip(self.at(query.eviction_ms))
             .map(|(late_ms, eviction_ms)| BatchWatermarks {
@@ -114,5 +138,23 @@ mod tests {
             eviction_ms: 20,
         };
         assert_eq!(flow.in_batch(batch), [batch]);
+    }
+
+    #[test]
+    fn undivided_every_operator_has_the_watermark_of_the_running_batch_for_both() {
+        let slow = OperatorFlow {
+            inputs: vec![Origin],
+            held_back_ms: 300,
+        };
+        let flow = WatermarkFlow::new(vec![slow, passes(&[Operator(0)]), passes(&[])]).undivided();
+        let batch = BatchWatermarks {
+            late_ms: 10,
+            eviction_ms: 20,
+        };
+        let both = BatchWatermarks {
+            late_ms: 20,
+            eviction_ms: 20,
+        };
+        assert_eq!(flow.in_batch(batch), [both; 3]);
     }
 }

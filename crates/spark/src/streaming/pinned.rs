@@ -136,9 +136,13 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
         allow_changed_operators: conf
             .get_option(ALLOW_CHANGED_OPERATORS)
             .is_some_and(|value| value.trim().eq_ignore_ascii_case("true")),
+        multiple_operators: on("spark.sql.streaming.statefulOperator.allowMultiple"),
         checks: Checks {
             operations: on("spark.sql.streaming.unsupportedOperationCheck"),
             correctness: on("spark.sql.streaming.statefulOperator.checkCorrectness.enabled"),
+            avro_state: conf
+                .get_option("spark.sql.streaming.stateStore.encodingFormat")
+                .is_some_and(|format| format.trim().eq_ignore_ascii_case("avro")),
         },
         conf: recorded,
     })

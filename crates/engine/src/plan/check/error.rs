@@ -110,6 +110,14 @@ pub enum UnsupportedOperation {
          `spark.sql.streaming.statefulOperator.checkCorrectness.enabled` to false."
     )]
     GlobalWatermark,
+    /// An encoding of state that only other operators have.
+    #[error(
+        "State store encoding format as avro is not supported for operator={operator} used within the query"
+    )]
+    AvroState {
+        /// Spark's name of the operator.
+        operator: &'static str,
+    },
     /// Found while the query runs: a watermark is declared above another one, and both would have to be the query's.
     #[error(
         "Redefining watermark is disallowed. You can set the config 'spark.sql.streaming.statefulOperator.allowMultiple' to \

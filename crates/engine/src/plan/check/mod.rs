@@ -59,6 +59,9 @@ pub struct Checks {
     /// Whether chained operators that may lose rows are refused rather than warned of
     /// (`spark.sql.streaming.statefulOperator.checkCorrectness.enabled`).
     pub correctness: bool,
+    /// Whether the query asks for state encoded as Avro, which Spark has for `transformWithState` alone
+    /// (`spark.sql.streaming.stateStore.encodingFormat`).
+    pub avro_state: bool,
 }
 
 impl Default for Checks {
@@ -66,6 +69,7 @@ impl Default for Checks {
         Self {
             operations: true,
             correctness: true,
+            avro_state: false,
         }
     }
 }
@@ -99,6 +103,11 @@ fn by_rules(plan: &LogicalPlan, mode: OutputMode, checks: Checks) -> Result<Verd
     }
     if let Err(objection) = operations::check(plan, mode)? {
         return Ok(Err(objection));
+    }
+    if checks.avro_state
+        && let Some(operator) = operations::first_with_state(plan)?
+    {
+        return Ok(Err(UnsupportedOperation::AvroState { operator }));
     }
     match chains::check(plan, mode)? {
         Err(objection) if !checks.correctness => {

@@ -73,6 +73,33 @@ fn node(plan: &LogicalPlan, mode: OutputMode) -> Result<Verdict> {
     })
 }
 
+/// The first operator with state that Spark names when it refuses an encoding of state, from the sink down.
+pub(super) fn first_with_state(plan: &LogicalPlan) -> Result<Option<&'static str>> {
+    let own = match plan {
+        LogicalPlan::Aggregate(_) if is_streaming(plan)? => Some("aggregation"),
+        LogicalPlan::Join(join) if is_streaming(&join.left)? && is_streaming(&join.right)? => {
+            Some("join")
+        }
+        LogicalPlan::Extension(Extension { node }) if is_streaming(plan)? => {
+            let duplicates = node.as_any().downcast_ref::<DeduplicateNode>();
+            duplicates.map(|duplicates| match duplicates.within_watermark() {
+                true => "dropDuplicatesWithinWatermark",
+                false => "dropDuplicates",
+            })
+        }
+        _ => None,
+    };
+    if own.is_some() {
+        return Ok(own);
+    }
+    for input in inputs_of(plan) {
+        if let Some(operator) = first_with_state(input)? {
+            return Ok(Some(operator));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether duplicates are to be forgotten by event time, and there is none.
 fn never_forgets(duplicates: &DeduplicateNode) -> bool {
     let mut columns = duplicates.input().schema().fields().iter();
