@@ -1,7 +1,8 @@
 //! From the columns of a store to the structs `key` and `value` under the names that Spark gives them.
 //!
 //! The engine labels a key column `<name>#<anything>`, the bounds of a window `<name>#<anything>.start` and `.end`, and a
-//! column of an aggregate's buffer `<call>[<part>]`.
+//! column of an aggregate's buffer `<call>[<part>]`. Of a row that a join keeps, columns that the key has are not stored
+//! again; the key says which they are: `<name>#<column of the row>.<its name>`.
 use std::sync::Arc;
 
 use arrow::{
@@ -11,12 +12,15 @@ use arrow::{
 };
 use millstream_state::StateSchema;
 
+/// Names in a join's state of what is no column of a row.
+const MATCHED: &str = "matched#state";
+const EVENT_TIME: &str = "event_time";
+
 /// How a store's columns come out.
 #[derive(Debug, Clone)]
 pub(super) struct StateColumns {
     key: Vec<Column>,
     value: Vec<Column>,
-    key_columns: usize,
 }
 
 /// A column of the output, from one stored column or several.
@@ -32,8 +36,50 @@ impl StateColumns {
         Self {
             key: keys(&schema.key),
             value: values(&schema.value, key_columns),
-            key_columns,
         }
+    }
+
+    /// One side of a join: the join key, and the rows as they came in. `None` for state that does not say what its key has
+    /// of a row.
+    pub(super) fn of_join(schema: &StateSchema) -> Option<Self> {
+        let lead = schema.key.fields().len().checked_sub(1)?;
+        let joined = schema.key.project(&Vec::from_iter(0..lead)).ok()?;
+        let mut row: Vec<(usize, Column)> = vec![];
+        for (stored, field) in joined.fields().iter().enumerate() {
+            let (_, of_row) = field.name().split_once('#')?;
+            if let Some((index, name)) = of_row.split_once('.')
+                && let Ok(index) = index.parse()
+            {
+                let field = Field::new(label(name), field.data_type().clone(), true);
+                let column = Column {
+                    field: Arc::new(field),
+                    stored: vec![stored],
+                };
+                row.push((index, column));
+            }
+        }
+        let mut free = (0..).filter(|index| !row.iter().any(|(taken, _)| taken == index));
+        let mut rest = vec![];
+        for (index, field) in schema.value.fields().iter().enumerate() {
+            if index == 0 && field.name() == MATCHED {
+                continue;
+            }
+            let stored = lead + 1 + index;
+            let field = Field::new(label(field.name()), field.data_type().clone(), true);
+            let column = Column {
+                field: Arc::new(field),
+                stored: vec![stored],
+            };
+            rest.push((free.next()?, column));
+        }
+        row.extend(rest);
+        row.sort_by_key(|(index, _)| *index);
+        let mut key = keys(&joined);
+        key.retain(|column| column.field.name() != EVENT_TIME);
+        Some(Self {
+            key,
+            value: row.into_iter().map(|(_, column)| column).collect(),
+        })
     }
 
     fn structs(&self) -> [FieldRef; 2] {
@@ -103,11 +149,6 @@ impl StateColumns {
 
     fn both(&self, entries: &RecordBatch) -> Result<[ArrayRef; 2], ArrowError> {
         Ok([gather(&self.key, entries)?, gather(&self.value, entries)?])
-    }
-
-    /// Number of key columns of an entry.
-    pub(super) fn key_columns(&self) -> usize {
-        self.key_columns
     }
 }
 
@@ -207,6 +248,50 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_row_of_a_join_is_put_together_again() {
+        let field = |name: &str, data_type| Field::new(name, data_type, true);
+        let key = Schema::new(vec![
+            field("field0#1.k#7", DataType::Utf8),
+            field("field1#.start", DataType::Int64),
+            field("field1#.end", DataType::Int64),
+            field("event_time#0.t", DataType::Int64),
+            field("sequence", DataType::Int64),
+        ]);
+        let value = Schema::new(vec![
+            field("matched#state", DataType::Boolean),
+            field("w", DataType::Int32),
+            field("matched", DataType::Boolean),
+        ]);
+        let state = StateSchema::new(Arc::new(key), Arc::new(value));
+        let columns = StateColumns::of_join(&state).unwrap();
+        let names = |columns: &[Column]| -> Vec<(String, Vec<usize>)> {
+            let named = |c: &Column| (c.field.name().clone(), c.stored.clone());
+            columns.iter().map(named).collect()
+        };
+        let expected = [("field0", vec![0]), ("field1", vec![1, 2])];
+        assert_eq!(
+            names(&columns.key),
+            expected.map(|(n, s)| (n.to_owned(), s))
+        );
+        let expected = [
+            ("t", vec![3]),
+            ("k", vec![0]),
+            ("w", vec![6]),
+            ("matched", vec![7]),
+        ];
+        assert_eq!(
+            names(&columns.value),
+            expected.map(|(n, s)| (n.to_owned(), s))
+        );
+        let unnamed = Schema::new(vec![
+            field("key", DataType::Utf8),
+            field("sequence", DataType::Int64),
+        ]);
+        let state = StateSchema::new(Arc::new(unnamed), Arc::new(Schema::empty()));
+        assert!(StateColumns::of_join(&state).is_none());
+    }
+
+    #[test]
     fn labels_become_the_names_that_users_know() {
         let time = DataType::Int64;
         let key = Schema::new(vec![
@@ -220,7 +305,6 @@ mod tests {
         ]);
         let columns = StateColumns::new(&StateSchema::new(Arc::new(key), Arc::new(value)));
         let schema = columns.state_schema();
-        assert_eq!(columns.key_columns(), 3);
         let names = |index: usize| match schema.field(index).data_type() {
             DataType::Struct(fields) => fields.iter().map(|f| f.name().clone()).collect(),
             _ => vec![],

@@ -4,7 +4,12 @@
 //! store; its rows are read when it runs. A state of the columnar log and one of the LSM tree read alike. Reading needs
 //! nothing of the query and disturbs none that runs.
 //!
-//! Options are Spark's (`options`); the stores of joins read by their names, `joinSide` does not choose among them yet.
+//! Options are Spark's (`options`), and of a join `joinSide` tells the rows that each side keeps. Its stores have names of
+//! their own, because they are others: `left` and `right`, where Spark has a count per key (`left-keyToNumValues`) and rows
+//! numbered per key (`left-keyWithIndexToValue`). Here a row is told apart by when it came, not by a number that moves when
+//! another row goes, and only outer joins remember which rows had a match; so those two stores cannot be shown as Spark
+//! shows them, and asking for them is asking for a store that is not there. The change feed of a join is that of `left` or
+//! `right`; with `joinSide` Spark refuses it, too.
 mod columns;
 mod error;
 mod metadata;
@@ -26,7 +31,7 @@ use millstream_state::{StateReader, StateStoreId};
 
 use self::{
     columns::StateColumns,
-    options::{Extent, StateReadOptions},
+    options::{Extent, JoinSide, StateReadOptions},
 };
 use crate::{error::ConnectorError, options::Options, registry::SourceRequest};
 
@@ -86,23 +91,15 @@ impl StateTable {
         if let Some(operator) = metadata::operator_name(&dir, options.operator_id).await? {
             options.check_operator(&operator)?;
         }
-        if options.join_side.is_some() {
-            if !all
-                .iter()
-                .filter(of_operator)
-                .any(|id| id.store_name != "default")
-            {
-                return Err(no_schema().into());
-            }
-            return Err(ConnectorError::Unsupported {
-                feature: "the option joinSide of the state reader (name a store by storeName)"
-                    .to_owned(),
-            });
-        }
+        let store_name = match options.join_side {
+            None => options.store_name.as_str(),
+            Some(JoinSide::Left) => "left",
+            Some(JoinSide::Right) => "right",
+        };
         let mut stores: Vec<StateStoreId> = all
             .iter()
             .filter(of_operator)
-            .filter(|id| id.store_name == options.store_name)
+            .filter(|id| id.store_name == store_name)
             .cloned()
             .collect();
         let version = options.batch_id() + 1;
@@ -125,7 +122,16 @@ impl StateTable {
                 .into());
             }
         }
-        let columns = StateColumns::new(&stored);
+        let columns = match options.join_side {
+            None => StateColumns::new(&stored),
+            Some(_) => {
+                let columns = StateColumns::of_join(&stored);
+                columns.ok_or_else(|| ConnectorError::Unsupported {
+                    feature: "the option joinSide of the state reader for a checkpoint of an earlier release"
+                        .to_owned(),
+                })?
+            }
+        };
         let schema = match options.extent {
             Extent::Changes { .. } => columns.change_schema(),
             Extent::Batch(_) | Extent::FromSnapshot { .. } => columns.state_schema(),

@@ -161,8 +161,7 @@ impl StateReadOptions {
 }
 
 fn join_side(options: &Options) -> Result<Option<JoinSide>, ConnectorError> {
-    let side = options.get("joinSide").map(str::to_ascii_lowercase);
-    match side.as_deref() {
+    match options.get("joinSide") {
         None | Some("none") => Ok(None),
         Some("left") => Ok(Some(JoinSide::Left)),
         Some("right") => Ok(Some(JoinSide::Right)),

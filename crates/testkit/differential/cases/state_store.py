@@ -164,3 +164,127 @@ def options_of_the_state_reader_are_checked(spark, env):
     answers["no path"] = attempt(env, lambda: spark.read.format("statestore").load())
     answers["user schema"] = attempt(env, lambda: spark.read.format("statestore").schema("a int").load(checkpoint))
     return answers
+
+
+JOINED = [
+    {"l": ["2024-01-01T00:00:01,a,1", "2024-01-01T00:00:02,b,2"], "r": ["2024-01-01T00:00:03,a,10"]},
+    {"l": ["2024-01-01T00:00:04,a,3"], "r": ["2024-01-01T00:00:05,b,20", "2024-01-01T00:00:06,,30"]},
+    {"l": ["2024-01-01T00:01:00,x,4"], "r": ["2024-01-01T00:01:00,y,40"]},
+]
+RANGE = "lk = rk and rt between lt and lt + interval 10 seconds"
+
+
+def join_checkpoint(spark, env, how="inner", on=RANGE, name="join"):
+    """A join of two streams of CSV files, a step a batch; the checkpoint."""
+    checkpoint = env.path(f"checkpoint-{name}")
+    for number, step in enumerate(JOINED):
+        for side, lines in step.items():
+            env.write(f"{name}-{side}/{number}.csv", lines)
+        sides = [
+            spark.readStream.schema(f"{side}t timestamp, {side}k string, {side}v bigint").csv(env.path(f"{name}-{side}"))
+            .withWatermark(f"{side}t", "1 second") for side in "lr"
+        ]
+        play(env, sides[0].join(sides[1], F.expr(on), how), "append", checkpoint)
+    return checkpoint
+
+
+def sides_of(env, spark, checkpoint, **options):
+    return {
+        side: attempt(env, lambda: reader(spark, checkpoint, joinSide=side, **options).drop("partition_id"))
+        for side in ("left", "right")
+    }
+
+
+@case(timeout_seconds=90)
+def sides_of_an_inner_join(spark, env):
+    checkpoint = join_checkpoint(spark, env)
+    return {f"batch {batch}": sides_of(env, spark, checkpoint, batchId=batch) for batch in (0, 2, 4)} | {
+        "last": sides_of(env, spark, checkpoint),
+        "columns": reader(spark, checkpoint, joinSide="left").columns,
+        "projected": sorted(
+            str(row) for row in reader(spark, checkpoint, joinSide="left", batchId=1).select("key.field0", "value.lv").collect()
+        ),
+    }
+
+
+@case(timeout_seconds=90)
+def sides_of_outer_joins(spark, env):
+    told = {}
+    for how in ("leftOuter", "fullOuter", "leftSemi"):
+        checkpoint = join_checkpoint(spark, env, how, name=how)
+        told[how] = sides_of(env, spark, checkpoint, batchId=2)
+    return told
+
+
+@case(timeout_seconds=90)
+def sides_of_joins_by_other_keys(spark, env):
+    """Keys that are expressions, several keys, event time as a key, and no watermark's range."""
+    conditions = {
+        "two keys": "lk = rk and lv * 10 = rv",
+        "event time": "lk = rk and lt = rt",
+        "an expression": "upper(lk) = upper(rk) and rt between lt and lt + interval 10 seconds",
+        "keys only": "lk = rk",
+    }
+    told = {}
+    for number, (name, on) in enumerate(conditions.items()):
+        checkpoint = join_checkpoint(spark, env, on=on, name=f"keys{number}")
+        told[name] = sides_of(env, spark, checkpoint, batchId=2)
+    return told
+
+
+@case(timeout_seconds=90)
+def stores_of_a_join(spark, env):
+    """Spark's four stores by name; which of them an engine has is its own affair, but not what a bad name is told."""
+    checkpoint = join_checkpoint(spark, env)
+    read = lambda **options: attempt(env, lambda: reader(spark, checkpoint, **options).drop("partition_id"))
+    return {
+        "no side": read(),
+        "unknown store": read(storeName="left-nothing"),
+        "unknown operator": read(joinSide="left", operatorId=1),
+        "unknown batch": read(joinSide="left", batchId=77),
+        "bad side": read(joinSide="both"),
+        "side in capitals": read(joinSide="LEFT"),
+        "side none": read(joinSide="none"),
+        "side and store": read(joinSide="left", storeName="left-keyToNumValues"),
+        "side and changes": read(joinSide="left", readChangeFeed="true", changeStartBatchId=0),
+        "snapshot of no partition": read(joinSide="left", snapshotStartBatchId=0, snapshotPartitionId=7),
+        "snapshot later than the batch": read(joinSide="left", batchId=1, snapshotStartBatchId=3, snapshotPartitionId=0),
+    }
+
+
+@case(timeout_seconds=60)
+def sides_of_what_is_no_join(spark, env):
+    checkpoint = env.path("checkpoint")
+    play(env, counted(source(spark, env, STEPS)), "update", checkpoint)
+    return sides_of(env, spark, checkpoint)
+
+
+@case(timeout_seconds=90)
+def key_stores_of_a_join(spark, env):
+    checkpoint = join_checkpoint(spark, env)
+    told = {}
+    for store in ("left-keyToNumValues", "left-keyWithIndexToValue", "right-keyToNumValues", "right-keyWithIndexToValue"):
+        told[store] = attempt(env, lambda: reader(spark, checkpoint, storeName=store, batchId=2).drop("partition_id"))
+    told["metadata"] = shown(env, spark.read.format("state-metadata").load(checkpoint))
+    return told
+
+
+@case(timeout_seconds=90)
+def changes_of_a_join(spark, env):
+    checkpoint = join_checkpoint(spark, env)
+    feed = {"readChangeFeed": "true", "changeStartBatchId": 0}
+    told = {}
+    for store in ("left-keyToNumValues", "left-keyWithIndexToValue", "right-keyToNumValues", "right-keyWithIndexToValue"):
+        told[store] = attempt(env, lambda: reader(spark, checkpoint, storeName=store, **feed).drop("partition_id"))
+    return told
+
+
+@case(timeout_seconds=60)
+def operators_of_duplicates(spark, env):
+    duplicates = env.path("checkpoint-duplicates")
+    play(env, source(spark, env, STEPS).dropDuplicates(["k"]), "append", duplicates)
+    metadata = lambda path: spark.read.format("state-metadata").load(path)
+    return {
+        "duplicates": shown(env, metadata(duplicates)),
+        "state of duplicates": shown(env, reader(spark, duplicates).drop("partition_id")),
+    }

@@ -122,8 +122,15 @@ impl DeduplicateNode {
 
 /// The state's columns of a key column, the first of them number `at`, and the key column from these.
 fn key_parts(column: &Column, field: &Arc<Field>, at: usize) -> (Vec<Expr>, Expr) {
-    // A name with a blank is nobody's internal name.
-    let name = |index: usize| format!("key {}", at + index);
+    // A name with a blank is nobody's internal name. Readers of state show what is in front of the `#`, and bounds as one.
+    let label = column.name.split('#').next().unwrap_or_default();
+    let window = matches!(field.data_type(), DataType::Struct(bounds) if bounds.len() == 2)
+        && is_window(field);
+    let name = |index: usize| match (window, index) {
+        (false, _) => format!("{label}#key {at}"),
+        (true, 0) => format!("{label}#key {at}.start"),
+        (true, _) => format!("{label}#key {at}.end"),
+    };
     let key = |index: usize| Expr::Column(Column::new_unqualified(name(index)));
     let value = Expr::Column(column.clone());
     let DataType::Struct(bounds) = field.data_type() else {

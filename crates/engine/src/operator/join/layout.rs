@@ -1,15 +1,18 @@
 //! How the rows of one side lie in the operator's input and in its state.
 //!
 //! ```text
-//!   input   key#0 … key#n │ event time? │ the row
-//!   state   key#0 … key#n │ event time? │ sequence ║ matched? │ the row, without what the key has
-//!           └── prefix ──┘                         ║
+//!   input   field0 … fieldn │ event time? │ the row
+//!   state   field0 … fieldn │ event time? │ sequence ║ matched? │ the row, without what the key has
+//!           └─── prefix ───┘                         ║
 //! ```
 //!
 //! A row is found by its join key, the prefix, and evicted by one column of its key: a part of the join key if that carries
 //! event time, else a column of its own, NULL where the row has no event time, so that it stays. The sequence tells rows
 //! of one key apart: the batch that stored a row and its place among what the partition stored then. `matched` is there
 //! where rows without a match come out at last.
+//!
+//! The names of the columns in state say where each is from, for those who read it (`statestore`): a column of the lead that
+//! is column 2 of the row, called `k`, is `field0#2.k`; others are `field0#`, and windows `field0#.start` and `field0#.end`.
 use std::sync::Arc;
 
 use arrow::{
@@ -29,6 +32,9 @@ use crate::{
     time::event_time::{delay_ms, is_window},
 };
 
+/// The flag in front of the row; no column of a row has such a name.
+const MATCHED: &str = "matched#state";
+
 /// A column in front of the row: part of the key, or the event time to evict by.
 #[derive(Debug, Clone)]
 pub(super) struct KeyPart {
@@ -42,7 +48,7 @@ pub(super) struct KeyPart {
 impl KeyPart {
     pub fn new(expr: Expr, data_type: &DataType, index: usize, part: &str, evicts: bool) -> Self {
         let dot = if part.is_empty() { "" } else { "." };
-        let field = Field::new(format!("key#{index}{dot}{part}"), data_type.clone(), true);
+        let field = Field::new(format!("field{index}#{dot}{part}"), data_type.clone(), true);
         Self {
             expr,
             field: Arc::new(field),
@@ -126,6 +132,12 @@ impl SideLayout {
             _ => Eviction::Never,
         };
         let in_key = columns_in_key(&lead, input);
+        for (column, (place, field)) in in_key.iter().zip(row.fields()).enumerate() {
+            if let Some(part) = place.and_then(|place| lead.get_mut(place)) {
+                let name = format!("{}{column}.{}", part.field.name(), field.name());
+                part.field = Arc::new(part.field.as_ref().clone().with_name(name));
+            }
+        }
         let stored: Vec<_> = (0..row.fields().len())
             .filter(|column| in_key.get(*column).copied().flatten().is_none())
             .collect();
@@ -343,7 +355,7 @@ fn event_time_part(input: &DFSchema, event_time: usize) -> KeyPart {
     };
     KeyPart {
         expr,
-        field: Arc::new(Field::new("event_time", data_type, true)),
+        field: Arc::new(Field::new("event_time#", data_type, true)),
         evicts: true,
     }
 }
@@ -382,7 +394,7 @@ fn state_schema(
     key.push(Arc::new(Field::new("sequence", DataType::Int64, false)));
     let mut value: Vec<FieldRef> = vec![];
     if remembers_matches {
-        value.push(Arc::new(Field::new("matched", DataType::Boolean, false)));
+        value.push(Arc::new(Field::new(MATCHED, DataType::Boolean, false)));
     }
     let columns = stored.iter().filter_map(|column| row.fields().get(*column));
     // What is said of nullability may change from one version of a program to the next; what is stored may not.
