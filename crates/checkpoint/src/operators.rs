@@ -3,14 +3,14 @@
 //! ```text
 //! state/<id>/_metadata/metadata       v1
 //!                                     {"operatorInfo":{"operatorId":0,"operatorName":"stateStoreSave"},"stateStoreInfo":[…]}
-//! state/<id>/_metadata/description    v1
+//! state/<id>/_metadata/description    v2
 //!                                     {"operator":"stateStoreSave","facts":[{"what":"grouping key","is":"k","type":"Utf8"},…]}
 //! ```
 //!
 //! `metadata` is Spark's file, written when the query first starts; it tells that an operator came, went or became another
 //! one. `description` is Millstream's: what the operator computes, in words that do not change when columns are renamed.
 //! A checkpoint without it (Spark's, or an older release's) is one that nothing is known about, and gets one when the
-//! query next starts.
+//! query next starts; so is one whose description has another version, which is worded otherwise.
 //!
 //! Both are whole or absent; a crash between them leaves a checkpoint without a description.
 use bytes::Bytes;
@@ -22,7 +22,27 @@ use crate::{
 };
 
 const FOLDER: &str = "_metadata";
-const VERSION: &str = "v1";
+const METADATA: File = File {
+    name: "metadata",
+    version: "v1",
+};
+const DESCRIPTION: File = File {
+    name: "description",
+    version: "v2",
+};
+
+/// A file of an operator.
+#[derive(Clone, Copy)]
+struct File {
+    name: &'static str,
+    version: &'static str,
+}
+
+impl File {
+    fn path(self, id: u32) -> String {
+        format!("{id}/{FOLDER}/{}", self.name)
+    }
+}
 
 /// What Spark records of a stateful operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +130,7 @@ impl OperatorLog {
     /// # Errors
     /// When the file cannot be read or is damaged.
     pub async fn metadata(&self, id: u32) -> Result<Option<OperatorMetadata>, CheckpointError> {
-        self.read(&path(id, "metadata")).await
+        self.read(METADATA, id).await
     }
 
     /// What an operator computes, if that is known.
@@ -121,7 +141,7 @@ impl OperatorLog {
         &self,
         id: u32,
     ) -> Result<Option<OperatorDescription>, CheckpointError> {
-        self.read(&path(id, "description")).await
+        self.read(DESCRIPTION, id).await
     }
 
     /// Writes both files of an operator, replacing what is there.
@@ -134,20 +154,28 @@ impl OperatorLog {
         description: &OperatorDescription,
     ) -> Result<(), CheckpointError> {
         let id = metadata.operator_info.operator_id;
-        self.put(&path(id, "metadata"), metadata).await?;
-        self.put(&path(id, "description"), description).await
+        self.put(METADATA, id, metadata).await?;
+        self.put(DESCRIPTION, id, description).await
     }
 
-    async fn put<T: Serialize>(&self, path: &str, entry: &T) -> Result<(), CheckpointError> {
-        let json = serde_json::to_string(entry).map_err(|error| self.malformed(path, &error))?;
-        let bytes = Bytes::from(format!("{VERSION}\n{json}"));
-        Ok(self.state.put(path, bytes).await?)
+    async fn put<T: Serialize>(
+        &self,
+        file: File,
+        id: u32,
+        entry: &T,
+    ) -> Result<(), CheckpointError> {
+        let path = file.path(id);
+        let json = serde_json::to_string(entry).map_err(|error| self.malformed(&path, &error))?;
+        let bytes = Bytes::from(format!("{}\n{json}", file.version));
+        Ok(self.state.put(&path, bytes).await?)
     }
 
     async fn read<T: for<'a> Deserialize<'a>>(
         &self,
-        path: &str,
+        file: File,
+        id: u32,
     ) -> Result<Option<T>, CheckpointError> {
+        let path = &file.path(id);
         let bytes = match self.state.get(path).await {
             Ok(bytes) => bytes,
             Err(StorageError::NotFound { .. }) => return Ok(None),
@@ -155,7 +183,7 @@ impl OperatorLog {
         };
         let text = std::str::from_utf8(&bytes).map_err(|error| self.malformed(path, &error))?;
         let (version, json) = text.split_once('\n').unwrap_or((text, ""));
-        if version != VERSION {
+        if version != file.version {
             // A later `metadata` only adds to this one's; a description in other words cannot be compared.
             return match version.strip_prefix('v').map(str::parse::<u32>) {
                 Some(Ok(_)) => Ok(None),
@@ -173,10 +201,6 @@ impl OperatorLog {
             reason: reason.to_string(),
         }
     }
-}
-
-fn path(id: u32, file: &str) -> String {
-    format!("{id}/{FOLDER}/{file}")
 }
 
 #[cfg(test)]
@@ -244,5 +268,8 @@ mod tests {
         }
         std::fs::write(path.join("metadata"), "v2\n{}").unwrap();
         assert_eq!(log.metadata(3).await.unwrap(), None);
+        let worded_otherwise = "v1\n{\"operator\":\"dedupe\",\"facts\":[]}";
+        std::fs::write(path.join("description"), worded_otherwise).unwrap();
+        assert_eq!(log.description(3).await.unwrap(), None);
     }
 }

@@ -52,7 +52,12 @@ pub(crate) fn parts_of(node: &dyn UserDefinedLogicalNode) -> Vec<(&'static str, 
     if let Some(duplicates) = any.downcast_ref::<deduplicate::StatefulDeduplicateNode>() {
         return duplicates.parts();
     }
-    // Of other operators every expression counts.
-    let expressions = node.expressions().into_iter();
-    expressions.map(|expr| ("expression", expr)).collect()
+    if let Some(join) = any.downcast_ref::<join::StreamJoinNode>() {
+        return join.parts();
+    }
+    if let Some(sessions) = any.downcast_ref::<session::SessionAggregateNode>() {
+        return sessions.parts();
+    }
+    // A limit keeps a count, which goes on under any number.
+    vec![]
 }

@@ -8,14 +8,14 @@
 use datafusion::{
     arrow::datatypes::DataType,
     common::{
-        Column, Result,
+        Column, Result, ScalarValue,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     logical_expr::{Expr, ExprSchemable, LogicalPlan},
 };
 use millstream_checkpoint::OperatorFact;
 
-use crate::operator;
+use crate::operator::{self, sliding::SlidingWindowsNode};
 
 /// The description of every stateful operator of a rewritten plan, by id.
 pub(super) fn describe(plan: &LogicalPlan) -> Result<Vec<(u32, Vec<OperatorFact>)>> {
@@ -69,6 +69,7 @@ fn origin(column: &Column, plans: &[&LogicalPlan]) -> Result<Expr> {
     };
     let index = plan.schema().maybe_index_of_column(column);
     let inputs = plan.inputs();
+    let made;
     let defined = match (plan, index) {
         (LogicalPlan::Projection(projection), Some(index)) => projection.expr.get(index),
         (LogicalPlan::Aggregate(aggregate), Some(index)) => {
@@ -77,6 +78,11 @@ fn origin(column: &Column, plans: &[&LogicalPlan]) -> Result<Expr> {
                 Some(call) => aggregate.aggr_expr.get(call),
                 None => aggregate.group_expr.get(index),
             }
+        }
+        (LogicalPlan::Extension(extension), _) => {
+            let node = extension.node.as_any().downcast_ref::<SlidingWindowsNode>();
+            made = node.and_then(|node| node.stands_for(column));
+            made.as_ref()
         }
         _ => None,
     };
@@ -103,6 +109,10 @@ fn plain(name: &str) -> &str {
 /// As DataFusion prints it, and the names of functions that have something built in: the length of a window, say, is no
 /// argument of its function but part of its name.
 fn text(expr: &Expr) -> Result<String> {
+    // A part that is no expression is a word of the operator's own.
+    if let Expr::Literal(ScalarValue::Utf8(Some(word)), _) = expr {
+        return Ok(word.clone());
+    }
     let mut built_in = vec![];
     expr.apply(|expr| {
         if let Expr::ScalarFunction(call) = expr {

@@ -186,6 +186,70 @@ def changes_between_runs(spark, env):
     return told
 
 
+@case(timeout_seconds=60)
+def changes_that_go_on(spark, env):
+    """A restart with another program whose state means the same: nothing is lost, nothing is counted twice."""
+    marked = lambda delay="10 minutes": env.events(EVENT).withWatermark("ts", delay)
+    counted = lambda df, name="n": df.groupBy(F.window("ts", "10 minutes"), "k").agg(F.count("*").alias(name))
+    flat = lambda df: df.select("window.start", *df.columns[1:])
+    programs = {
+        "filter added": lambda: flat(counted(marked().where("v > 0"))),
+        "column added below": lambda: flat(counted(marked().withColumn("x", F.col("v") * 2))),
+        "column dropped above": lambda: counted(marked()).select("k", "n"),
+        "another name": lambda: flat(counted(marked(), "m")),
+        "longer delay": lambda: flat(counted(marked("30 minutes"))),
+        "shorter delay": lambda: flat(counted(marked("1 minute"))),
+        "projection below": lambda: flat(counted(marked().selectExpr("k", "ts", "v + 1 as v"))),
+    }
+    told = {}
+    env.write("in/0.json", [at("10:01"), at("10:02", "b")])
+    for number, name in enumerate(programs):
+        run(env, flat(counted(marked())), out=f"out-{number}", chk=f"go-on-{number}")
+    env.write("in/1.json", [at("10:05"), at("10:25"), at("10:26", v=0)])
+    env.write("in/2.json", [at("10:06"), at("10:59")])
+    for number, (name, build) in enumerate(programs.items()):
+        told[name] = env.attempt(lambda: [
+            run(env, build(), out=f"out-{number}", chk=f"go-on-{number}"), committed_lines(env, f"out-{number}")
+        ])
+    return told
+
+
+@case(timeout_seconds=60)
+def settings_that_change_between_runs(spark, env):
+    """The checkpoint decides over partitions, policy and provider; modes and triggers are the new program's."""
+    df = lambda: env.events(EVENT).withWatermark("ts", "10 minutes").groupBy(F.window("ts", "10 minutes")).count() \
+        .select("window.start", "count")
+    env.write("in/0.json", [at("10:01"), at("10:02", "b")])
+    settings = {
+        "partitions": ("spark.sql.shuffle.partitions", "5"),
+        "policy": ("spark.sql.streaming.multipleWatermarkPolicy", "max"),
+        "no-data batches": ("spark.sql.streaming.noDataMicroBatches.enabled", "false"),
+        "provider": (
+            "spark.sql.streaming.stateStore.providerClass",
+            "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+        ),
+    }
+    names = [*settings, "update to append", "append to update"]
+    mode = lambda name: "update" if name == "update to append" else "append"
+    for number, name in enumerate(names):
+        run(env, df(), mode(name), fmt="noop", chk=f"set-{number}")
+    env.write("in/1.json", [at("10:05"), at("10:25")])
+    told = {}
+    for number, name in enumerate(names):
+        key, value = settings.get(name, ("spark.sql.shuffle.partitions", "2"))
+        spark.conf.set(key, value)
+        after = "update" if name == "append to update" else "append"
+        told[name] = env.attempt(lambda: run(env, df(), after, fmt="noop", chk=f"set-{number}"))
+        spark.conf.unset(key)
+        spark.conf.set("spark.sql.shuffle.partitions", "2")
+    return told
+
+
+def committed_lines(env, out: str):
+    batches = env.committed(env.path(out))["batches"]
+    return {batch: sorted(line for file in files for line in file["lines"]) for batch, files in batches.items()}
+
+
 @case
 def damaged_checkpoints(spark, env):
     df = lambda: env.events(EVENT).groupBy("k").count()

@@ -5,7 +5,7 @@ use datafusion::{
     common::{DFSchema, DFSchemaRef, JoinType, Result, internal_err, plan_err},
     logical_expr::{
         Expr, ExprSchemable, Extension, Join, LogicalPlan, UserDefinedLogicalNodeCore,
-        build_join_schema, utils::conjunction,
+        build_join_schema, lit, utils::conjunction,
     },
     physical_plan::{ExecutionPlan, projection::ProjectionExec},
 };
@@ -103,6 +103,29 @@ impl StreamJoinNode {
     /// Id of the operator, stable across restarts.
     pub fn operator_id(&self) -> u32 {
         self.operator_id
+    }
+
+    /// What its state is made of: which rows are kept and which of them remember that they had a match.
+    pub fn parts(&self) -> Vec<(&'static str, Expr)> {
+        let mut parts = vec![("join type", lit(self.join_type.to_string().to_lowercase()))];
+        for key in &self.keys {
+            parts.push(("left key", key.left.clone()));
+            parts.push(("right key", key.right.clone()));
+            let equality = if key.null_safe { "<=>" } else { "=" };
+            parts.push(("equality", lit(equality)));
+        }
+        let [left, right] = &self.filters;
+        let conditions = [
+            ("condition on the left", left),
+            ("condition on the right", right),
+            ("condition on both", &self.pair),
+        ];
+        let conditions = conditions.into_iter().filter_map(|(what, condition)| {
+            let condition = condition.as_ref()?;
+            Some((what, condition.clone()))
+        });
+        parts.extend(conditions);
+        parts
     }
 
     fn optional(&self) -> impl Iterator<Item = &Expr> {

@@ -103,6 +103,22 @@ impl SessionAggregateNode {
         LogicalPlanBuilder::from(node).project(output)?.build()
     }
 
+    /// What its state is made of.
+    pub fn parts(&self) -> Vec<(&'static str, Expr)> {
+        let others = self.keys.len().saturating_sub(Sessions::COLUMNS);
+        let keys = self.keys.iter().enumerate().map(|(index, key)| {
+            let what = match index {
+                other if other < others => "grouping key",
+                start if start == others => "session start",
+                _ => "session end",
+            };
+            (what, key.clone())
+        });
+        let aggregates = self.aggregates.iter();
+        keys.chain(aggregates.map(|call| ("aggregate", call.clone())))
+            .collect()
+    }
+
     /// Id of the operator, stable across restarts.
     pub fn operator_id(&self) -> u32 {
         self.operator_id

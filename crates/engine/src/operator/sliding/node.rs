@@ -11,7 +11,7 @@ use datafusion::{
     physical_plan::{ExecutionPlan, projection::ProjectionExec},
 };
 
-use super::SlidingWindowsExec;
+use super::{SlidingWindowsExec, pane::pane_of};
 use crate::{
     operator::aggregate::join_window,
     plan::{Lowering, PlannedNode},
@@ -96,6 +96,12 @@ impl SlidingWindowsNode {
     /// The windows.
     pub fn grid(&self) -> WindowGrid {
         self.grid
+    }
+
+    /// What the start or end of a window says of a row: in which windows its time lies. `None` for other columns.
+    pub(crate) fn stands_for(&self, column: &Column) -> Option<Expr> {
+        let made = self.bounds.contains(column);
+        made.then(|| pane_of(self.time.clone(), self.grid))
     }
 
     /// Names of the columns of start and end.

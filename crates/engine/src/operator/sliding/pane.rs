@@ -159,7 +159,7 @@ fn without(projection: &Projection, index: usize) -> Result<Option<Unexpanded>> 
 }
 
 /// `window_pane(time)`: the start of the pane that a time lies in.
-fn pane_of(time: Expr, grid: WindowGrid) -> Expr {
+pub(super) fn pane_of(time: Expr, grid: WindowGrid) -> Expr {
     ScalarUDF::new_from_impl(Pane {
         grid,
         signature: Signature::any(1, Volatility::Immutable),
