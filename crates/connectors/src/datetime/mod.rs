@@ -8,6 +8,7 @@
 //!
 //! - [`Zone`]: a region or a fixed offset, with Java's names and its answers at gaps and overlaps.
 //! - [`string_to_date`], [`string_to_timestamp`], [`string_to_timestamp_ntz`]: `CAST(string AS …)`.
+//! - [`LegacyPattern`]: the same under `spark.sql.legacy.timeParserPolicy=LEGACY`.
 //! - [`JavaPattern`]: `timestampFormat`, `dateFormat`, `to_timestamp(…, fmt)`, `date_format`.
 //!
 //! The zone name tables under `data/` were printed by a Java 17 runtime; they are what `z` and `zzzz` show.
@@ -16,6 +17,7 @@ mod cast;
 mod fields;
 mod format;
 mod interval;
+mod legacy;
 mod parse;
 mod pattern;
 mod zone;
@@ -31,7 +33,8 @@ pub use cast::{
 pub use interval::{
     day_time_to_string, string_to_day_time, string_to_year_month, year_month_to_string,
 };
-pub use pattern::{JavaPattern, PatternError};
+pub use legacy::{LegacyPattern, LegacyPatternError};
+pub use pattern::{JavaPattern, PatternError, Reason};
 pub use zone::Zone;
 
 #[cfg(test)]

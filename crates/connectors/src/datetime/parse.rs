@@ -102,6 +102,11 @@ enum WrongValue {
     LeapDay { year: i64 },
     #[error("Invalid date 'DayOfYear 366' as '{year}' is not a leap year")]
     LastDayOfYear { year: i64 },
+    #[error(
+        "Conflict found: Field AmPmOfDay {} differs from AmPmOfDay {half} derived from {of_day:02}:{minute:02}",
+        of_day / 12
+    )]
+    OtherHalf { half: i64, of_day: i64, minute: i64 },
     #[error("Conflict found: fields of the time of day disagree")]
     Conflict,
 }
@@ -444,8 +449,18 @@ impl Parsed {
         match (half_hour, self.get(Field::AmPm)) {
             (Some(h), Some(half)) => hour = agree(hour, half * 12 + h)?,
             (Some(h), None) => hour = hour.or(Some(h)),
-            (None, Some(1)) => hour = hour.or(Some(12)),
-            (None, _) => {}
+            (None, Some(half)) => match hour {
+                Some(of_day) if of_day / 12 != half => {
+                    return Err(WrongValue::OtherHalf {
+                        half,
+                        of_day,
+                        minute: self.get(Field::Minute).unwrap_or(0),
+                    });
+                }
+                Some(_) => {}
+                None => hour = Some(12 * half),
+            },
+            (None, None) => {}
         }
         let minute = self.checked(Field::Minute, (0, 59), ("MinuteOfHour", "0 - 59"))?;
         let second = self.checked(Field::Second, (0, 59), ("SecondOfMinute", "0 - 59"))?;

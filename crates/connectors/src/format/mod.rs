@@ -192,13 +192,14 @@ pub(crate) fn refuse_only_corrupt(
 }
 
 /// `spark.sql.legacy.timeParserPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum TimeParserPolicy {
-    /// Spark 2's `SimpleDateFormat` behaviour; not offered, a format that would need it refuses.
+    /// Spark 2's behaviour; text formats refuse columns that would need it.
     Legacy,
-    /// Fail where Spark 2 would have given another answer.
+    /// Fail where Spark 2 could read what cannot be read now; text formats refuse columns that would need it.
     Exception,
     /// Spark 3's answer.
+    #[default]
     Corrected,
 }
 

@@ -1,4 +1,6 @@
 //! How a reader or writer turns dates and timestamps to text and back, decided once from its options.
+use arrow::datatypes::DataType;
+
 use crate::datetime::{
     JavaPattern, PatternError, Zone, string_to_date, string_to_timestamp, string_to_timestamp_ntz,
 };
@@ -17,6 +19,7 @@ pub(crate) struct TemporalReader {
     date_fallback: bool,
     /// What is wrong with a pattern; a writer may accept what a reader refuses.
     error: Option<PatternError>,
+    policy: TimeParserPolicy,
 }
 
 impl TemporalReader {
@@ -27,16 +30,6 @@ impl TemporalReader {
         settings: &FormatSettings,
         default_date: Option<&str>,
     ) -> Result<Self, FormatError> {
-        if settings.time_parser_policy == TimeParserPolicy::Legacy {
-            return Err(FormatError::Unsupported {
-                feature: "spark.sql.legacy.timeParserPolicy=LEGACY".to_owned(),
-            });
-        }
-        if settings.time_parser_policy == TimeParserPolicy::Exception {
-            tracing::warn!(
-                "spark.sql.legacy.timeParserPolicy=EXCEPTION has no effect: texts are read as CORRECTED does"
-            );
-        }
         let mut error = None;
         let mut pattern = |text: Option<&str>| {
             let compiled = text.map(JavaPattern::for_parsing).transpose();
@@ -60,11 +53,16 @@ impl TemporalReader {
             timestamp_ntz,
             date,
             error,
+            policy: settings.time_parser_policy,
         })
     }
 
-    /// Whether all patterns can be used.
-    pub(crate) fn check(&self) -> Result<(), FormatError> {
+    /// Whether all patterns can be used, and columns of these types be read.
+    pub(crate) fn check<'a>(
+        &self,
+        types: impl IntoIterator<Item = &'a DataType>,
+    ) -> Result<(), FormatError> {
+        check_policy(self.policy, types)?;
         self.error.clone().map_or(Ok(()), |e| Err(e.into()))
     }
 
@@ -178,6 +176,35 @@ fn from_julian_days(days: i32) -> i32 {
     i32::try_from(crate::datetime::days_from_civil(year, month, day)).unwrap_or(i32::MIN)
 }
 
+/// In files the time parser policy stands for another of Java's classes than in functions, and one that is not built.
+fn check_policy<'a>(
+    policy: TimeParserPolicy,
+    types: impl IntoIterator<Item = &'a DataType>,
+) -> Result<(), FormatError> {
+    let name = match policy {
+        TimeParserPolicy::Corrected => return Ok(()),
+        TimeParserPolicy::Legacy => "LEGACY",
+        TimeParserPolicy::Exception => "EXCEPTION",
+    };
+    match types.into_iter().any(holds_time) {
+        false => Ok(()),
+        true => Err(FormatError::Unsupported {
+            feature: format!(
+                "dates and timestamps of text formats under spark.sql.legacy.timeParserPolicy={name}"
+            ),
+        }),
+    }
+}
+
+fn holds_time(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Date32 | DataType::Timestamp(..) => true,
+        DataType::List(field) | DataType::Map(field, _) => holds_time(field.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| holds_time(field.data_type())),
+        _ => false,
+    }
+}
+
 /// Spark documents `[XXX]`, but without the option it prints the seconds of an offset too.
 const DEFAULT_TIMESTAMP: &str = "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXXXX]";
 
@@ -188,6 +215,7 @@ pub(crate) struct TemporalWriter {
     timestamp: Result<JavaPattern, PatternError>,
     timestamp_ntz: Result<JavaPattern, PatternError>,
     date: Result<JavaPattern, PatternError>,
+    policy: TimeParserPolicy,
 }
 
 impl TemporalWriter {
@@ -200,6 +228,7 @@ impl TemporalWriter {
             timestamp: pattern("timestampFormat", DEFAULT_TIMESTAMP),
             timestamp_ntz: pattern("timestampNTZFormat", "yyyy-MM-dd'T'HH:mm:ss[.SSS]"),
             date: pattern("dateFormat", "yyyy-MM-dd"),
+            policy: settings.time_parser_policy,
         })
     }
 
@@ -209,6 +238,14 @@ impl TemporalWriter {
             pattern.as_ref().map_err(Clone::clone)?;
         }
         Ok(())
+    }
+
+    /// Whether columns of these types can be written.
+    pub(crate) fn check_types<'a>(
+        &self,
+        types: impl IntoIterator<Item = &'a DataType>,
+    ) -> Result<(), FormatError> {
+        check_policy(self.policy, types)
     }
 
     pub(crate) fn push_timestamp(&self, micros: i64, out: &mut String) -> Result<(), FormatError> {

@@ -17,6 +17,8 @@ pub use known::{KnownConf, known};
 pub use value::{ConfType, parse_bytes, parse_duration_ms};
 pub use zone::{arrow_zone, arrow_zone_id, parse_time_zone};
 
+use millstream_connectors::format::TimeParserPolicy;
+
 use crate::{
     error::{Exception, Result, SparkError, quoted},
     functions::EvalContext,
@@ -155,11 +157,25 @@ impl RuntimeConf {
             .unwrap_or_else(zone::local_zone)
     }
 
+    /// `spark.sql.legacy.timeParserPolicy`.
+    pub fn time_parser_policy(&self) -> TimeParserPolicy {
+        let policy = self.get_option("spark.sql.legacy.timeParserPolicy");
+        match policy
+            .map(|name| name.trim().to_ascii_uppercase())
+            .as_deref()
+        {
+            Some("LEGACY") => TimeParserPolicy::Legacy,
+            Some("EXCEPTION") => TimeParserPolicy::Exception,
+            _ => TimeParserPolicy::Corrected,
+        }
+    }
+
     /// What kernels need to know.
     pub fn eval_context(&self) -> Arc<EvalContext> {
         Arc::new(EvalContext {
             ansi: self.ansi(),
             time_zone: self.time_zone(),
+            time_parser: self.time_parser_policy(),
         })
     }
 

@@ -51,6 +51,7 @@ fn context(ansi: bool, zone: &str) -> FunctionContext {
         eval: Arc::new(EvalContext {
             ansi,
             time_zone: zone.into(),
+            ..EvalContext::default()
         }),
         conf,
         now_us: 0,

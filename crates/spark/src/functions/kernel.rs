@@ -21,6 +21,8 @@ use datafusion::{
     },
 };
 
+use millstream_connectors::format::TimeParserPolicy;
+
 use crate::{
     error::{QueryContext, Result, SparkError},
     types::relabel,
@@ -33,6 +35,8 @@ pub struct EvalContext {
     pub ansi: bool,
     /// `spark.sql.session.timeZone`, as given.
     pub time_zone: String,
+    /// `spark.sql.legacy.timeParserPolicy`.
+    pub time_parser: TimeParserPolicy,
 }
 
 impl EvalContext {
@@ -47,6 +51,7 @@ impl Default for EvalContext {
         Self {
             ansi: true,
             time_zone: "UTC".to_string(),
+            time_parser: TimeParserPolicy::Corrected,
         }
     }
 }

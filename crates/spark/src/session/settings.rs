@@ -94,6 +94,7 @@ fn format(conf: &RuntimeConf) -> Result<FormatSettings> {
     Ok(FormatSettings {
         time_zone: parse_time_zone(&conf.time_zone())?,
         case_sensitive: conf.case_sensitive(),
+        time_parser_policy: conf.time_parser_policy(),
         column_name_of_corrupt_record: text(
             "spark.sql.columnNameOfCorruptRecord",
             defaults.column_name_of_corrupt_record,

@@ -151,6 +151,108 @@ def legacy_and_corrected_policy(spark, env):
     return told
 
 
+READ_BOTH_WAYS = [
+    ("2019-02-05", "yyyy-MM-dd"), ("2019-2-5", "yyyy-MM-dd"), ("19-2-5", "yy-MM-dd"), ("2019-02-30", "yyyy-MM-dd"),
+    ("2019-02-05 10", "yyyy-MM-dd"), (" 2019-02-05", "yyyy-MM-dd"), ("2019- 2- 5", "yyyy-MM-dd"), 
+    ("02019-02-05", "yyyy-MM-dd"), ("20190205", "yyyyMMdd"), ("2019025", "yyyyMMdd"),
+    ("5/2/2019", "dd/MM/yyyy"), ("05/13/2019", "dd/MM/yyyy"), ("5 feb 2019", "d MMM yyyy"), ("5 FEBRUARY 2019", "d MMM yyyy"),
+    ("5 Feb 2019", "d MMMM yyyy"), ("5 Febr 2019", "d MMM yyyy"), ("Tue, 5 Feb 2019", "EEE, d MMM yyyy"),
+    ("Mon, 5 Feb 2019", "EEE, d MMM yyyy"), ("Tuesday 5 Feb 2019", "EEE d MMM yyyy"), ("Tue", "EEE"), ("Tue Feb 2019", "EEE MMM yyyy"),
+    ("2 2019-02-05", "u yyyy-MM-dd"), ("3 2019-02-05", "u yyyy-MM-dd"), ("2019-36", "yyyy-DDD"), ("2019-036", "yyyy-DDD"),
+    ("2019-02-05 24:00", "yyyy-MM-dd HH:mm"), ("2019-02-05 24:00", "yyyy-MM-dd kk:mm"), ("2019-02-05 23:60", "yyyy-MM-dd HH:mm"),
+    ("2019-02-05 12:30 AM", "yyyy-MM-dd hh:mm a"), ("2019-02-05 12:30 pm", "yyyy-MM-dd hh:mm a"), ("2019-02-05 0:30 pm", "yyyy-MM-dd hh:mm a"),
+    ("2019-02-05 13:30 am", "yyyy-MM-dd HH:mm a"), ("2019-02-05 1:30", "yyyy-MM-dd hh:mm"), ("2019-02-05 11:30 pm", "yyyy-MM-dd KK:mm a"),
+    ("10:11:12.5", "HH:mm:ss.S"), ("10:11:12.123", "HH:mm:ss.SSS"), ("10:11:12.123456", "HH:mm:ss.SSSSSS"), ("10:11:12.1234", "HH:mm:ss.SSS"),
+    ("10:11:12.5", "HH:mm:ss.SSS"), ("2019-02-05T10:11:12Z", "yyyy-MM-dd'T'HH:mm:ssX"), ("2019-02-05T10:11:12+01", "yyyy-MM-dd'T'HH:mm:ssX"),
+    ("2019-02-05T10:11:12+0130", "yyyy-MM-dd'T'HH:mm:ssXX"), ("2019-02-05T10:11:12+01:30", "yyyy-MM-dd'T'HH:mm:ssXXX"),
+    ("2019-02-05T10:11:12+0130", "yyyy-MM-dd'T'HH:mm:ssXXX"), ("2019-02-05T10:11:12+01:30", "yyyy-MM-dd'T'HH:mm:ssZ"),
+    ("2019-02-05T10:11:12-0800", "yyyy-MM-dd'T'HH:mm:ssZ"), ("2019-02-05 10:11 GMT+02:00", "yyyy-MM-dd HH:mm z"),
+    ("2019-02-05 10:11 PST", "yyyy-MM-dd HH:mm z"), ("2019-07-05 10:11 PDT", "yyyy-MM-dd HH:mm z"), ("2019-07-05 10:11 PST", "yyyy-MM-dd HH:mm z"),
+    ("2019-02-05 10:11 UTC", "yyyy-MM-dd HH:mm z"), ("2019-02-05 10:11 Pacific Standard Time", "yyyy-MM-dd HH:mm zzzz"),
+    ("2019-02-05 10:11 nowhere", "yyyy-MM-dd HH:mm z"), ("0-03-15", "yyyy-MM-dd"), ("1500-02-29", "yyyy-MM-dd"),
+    ("20190205101112", "yyyyMMddHHmmss"), ("2019020510111", "yyyyMMddHHmmss"), ("2019-02-05 o'clock", "yyyy-MM-dd 'o''clock'"),
+    ("2019-02-05x", "yyyy-MM-dd'y'"), ("", "yyyy"), ("   ", "yyyy"), ("2019", "yyyy"), ("19", "yyyy"), ("19", "y"), ("99", "yy"), ("2019", "yy"),
+    ("Sept 2019", "MMM yyyy"), ("2019-02-05", "yyyy-LL-dd"), ("2019-02-05", "bogus"),
+    ("2019-02-05", "yyyy-MM-dd[ HH]"), ("2019-02-05", "yyyy-MM-dd#"), ("2019-02-05 1", "yyyy-MM-dd XXXX"),
+]
+PRINTED_BOTH_WAYS = [
+    "yyyy-MM-dd HH:mm:ss", "y", "yy", "yyy", "yyyyyy", "M", "MM", "MMM", "MMMM", "MMMMM", "L", "LLL", "LLLL", "d", "ddd", "D", "DDD", "E", "EEE",
+    "EEEE", "EEEEE", "u", "uu", "a", "aa", "H", "HHH", "k", "K", "h", "hh", "m", "s", "S", "SS", "SSS", "SSSSSS", "z", "zzzz", "Z", "ZZZ", "ZZZZ",
+    "X", "XX", "XXX", "XXXX", "G", "GGGG", "w", "ww", "W", "F", "Y", "YY", "'it''s' yyyy", "[yyyy]", "{yyyy}", "Q", "VV", "O", "B",
+]
+
+
+def under_policies(spark, env, expressions, zone="UTC"):
+    """What each policy makes of the expressions; what all of them make the same is told once."""
+    spark.conf.set("spark.sql.session.timeZone", zone)
+    told = {}
+    for policy in ("CORRECTED", "LEGACY", "EXCEPTION"):
+        spark.conf.set("spark.sql.legacy.timeParserPolicy", policy)
+        for expression, value in env.evaluate(spark.range(1), expressions).items():
+            told.setdefault(expression, {})[policy] = value
+    return told
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+@case(timeout_seconds=90)
+def policies_of_reading(spark, env):
+    return under_policies(spark, env, [f"to_timestamp({quoted(t)}, {quoted(p)})" for t, p in READ_BOTH_WAYS])
+
+
+@case(timeout_seconds=90)
+def policies_of_reading_in_new_york(spark, env):
+    texts = [
+        ("2024-03-10 02:30", "yyyy-MM-dd HH:mm"), ("2024-11-03 01:30", "yyyy-MM-dd HH:mm"), ("2024-11-03 01:30 EST", "yyyy-MM-dd HH:mm z"),
+        ("2024-11-03 01:30 EDT", "yyyy-MM-dd HH:mm z"), ("2024-07-03 01:30", "yyyy-MM-dd HH:mm"), ("1850-01-01", "yyyy-MM-dd"),
+        ("2024-07-03 01:30 Z", "yyyy-MM-dd HH:mm X"),
+    ]
+    return under_policies(
+        spark, env, [f"cast(to_timestamp({quoted(t)}, {quoted(p)}) as long)" for t, p in texts], "America/New_York")
+
+
+@case(timeout_seconds=90)
+def policies_of_printing(spark, env):
+    return under_policies(
+        spark, env, [f"date_format(timestamp'2024-03-05 15:04:05.006789', {quoted(p)})" for p in PRINTED_BOTH_WAYS])
+
+
+@case(timeout_seconds=90)
+def policies_of_printing_elsewhere(spark, env):
+    times = ["2024-07-05 00:04:05.6", "0044-03-15 12:00:00", "1500-02-28 00:00:00", "2024-12-31 23:59:59", "-0043-03-15 12:00:00"]
+    patterns = ["yyyy-MM-dd HH:mm:ss.SSS z", "y G", "zzzz Z XXX X", "w W F Y u E", "hh K k a"]
+    expressions = [f"date_format(timestamp'{t}', {quoted(p)})" for t in times for p in patterns]
+    return under_policies(spark, env, expressions, "America/New_York")
+
+
+@case(timeout_seconds=90)
+def policies_of_the_other_functions(spark, env):
+    text, pattern = "'5/2/2019 1:2'", "'dd/MM/yyyy HH:mm'"
+    calls = ["to_date", "try_to_date", "try_to_timestamp", "to_timestamp_ltz", "to_timestamp_ntz", "unix_timestamp", "to_unix_timestamp"]
+    expressions = [f"{f}({text}, {pattern})" for f in calls] + [f"{f}('nothing', {pattern})" for f in calls]
+    expressions += [
+        "from_unixtime(0, 'u yyyy')", "from_unixtime(1.5e9, 'yyyy-MM-dd EEEE')", "from_unixtime(-1)", "unix_timestamp('2019-2-5 1:2:3')",
+        "to_timestamp('2019-2-5 1:2')", "to_date('2019-2-5')", "cast('2019-2-5' as date)", "date_format(date'2019-02-05', 'u')",
+        "to_char(date'2019-02-05', 'u')", "to_varchar(timestamp'2019-02-05 00:00:00', 'YYYY')", "to_timestamp(null, 'u')", "to_timestamp('1', null)",
+        "to_timestamp_ntz('2019-02-05 10', 'yyyy-MM-dd')", "date_format(timestamp_ntz'2019-02-05 10:00:00', 'u z')",
+    ]
+    told = {"ANSI": under_policies(spark, env, expressions)}
+    spark.conf.set("spark.sql.ansi.enabled", "false")
+    told["not ANSI"] = under_policies(spark, env, expressions)
+    return told
+
+
+@case
+def policies_by_name(spark, env):
+    told = {}
+    for name in ("legacy", "Corrected", "exception", "other", ""):
+        told[name] = env.attempt(lambda: spark.conf.set("spark.sql.legacy.timeParserPolicy", name))
+        told[f"{name}, then"] = env.evaluate(spark.range(1), ["to_timestamp('5/2/2019', 'dd/MM/yyyy')"])
+    return told
+
+
 @case
 def epochs(spark, env):
     return env.evaluate(

@@ -124,7 +124,7 @@ pub fn infer_record(
     settings: &FormatSettings,
 ) -> Result<Schema, FormatError> {
     let mut options = CsvOptions::new(options, settings)?;
-    options.temporal.check()?;
+    options.temporal.check([&DataType::Date32])?;
     options.header = false;
     let mut tokens = Tokens::default();
     cut(&mut tokens, record.as_bytes(), &options)?;
@@ -154,7 +154,8 @@ impl FileFormat for CsvFormat {
                 format: "CSV".to_owned(),
             });
         }
-        self.read.temporal.check()?;
+        let inferred = self.read.infer_schema.then_some(&DataType::Date32);
+        self.read.temporal.check(inferred)?;
         check_ratio(self.read.sampling_ratio)?;
         let mut first: Option<(Vec<u8>, Vec<Option<String>>)> = None;
         for file in files {
@@ -223,8 +224,10 @@ impl FileFormat for CsvFormat {
         file: &FileRef,
         scan: &FormatScan,
     ) -> Result<SendableRecordBatchStream, FormatError> {
-        self.read.temporal.check()?;
         let schema = scan.output_schema()?;
+        self.read
+            .temporal
+            .check(schema.fields().iter().map(|field| field.data_type()))?;
         let options = &self.read;
         super::refuse_only_corrupt(
             &scan.data_schema,
@@ -263,6 +266,9 @@ impl FileFormat for CsvFormat {
     ) -> Result<Box<dyn FormatWriter>, FormatError> {
         self.check_schema(&schema, Direction::Write)?;
         self.write.temporal.check()?;
+        self.write
+            .temporal
+            .check_types(schema.fields().iter().map(|field| field.data_type()))?;
         let out = Compressor::new(self.write.codec, out)?;
         Ok(Box::new(CsvFile::new(self.write.clone(), &schema, out)?))
     }
@@ -497,7 +503,9 @@ impl CsvRows {
         settings: &FormatSettings,
     ) -> Result<Self, FormatError> {
         let options = CsvOptions::new(options, settings)?;
-        options.temporal.check()?;
+        options
+            .temporal
+            .check(schema.fields().iter().map(|field| field.data_type()))?;
         if options.mode == ParseMode::DropMalformed {
             return Err(FormatError::InvalidOption {
                 option: "mode".to_owned(),

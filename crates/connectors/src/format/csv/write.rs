@@ -37,6 +37,7 @@ impl CsvTexts {
     /// # Errors
     /// If a column has a type that CSV cannot hold.
     pub fn format(&self, rows: &StructArray) -> Result<ArrayRef, FormatError> {
+        self.options.temporal.check_types([rows.data_type()])?;
         let mut texts = StringBuilder::with_capacity(rows.len(), rows.len() * 32);
         let (mut text, mut value) = (String::new(), String::new());
         let columns = rows.columns().iter().zip(rows.fields());

@@ -127,7 +127,7 @@ impl FileFormat for JsonFormat {
                 format: "JSON".to_owned(),
             });
         }
-        self.read.temporal.check()?;
+        self.read.temporal.check([])?;
         check_ratio(self.read.infer.sampling_ratio)?;
         let mut inference = Inference::new(&self.read);
         for file in files {
@@ -164,8 +164,10 @@ impl FileFormat for JsonFormat {
         file: &FileRef,
         scan: &FormatScan,
     ) -> Result<SendableRecordBatchStream, FormatError> {
-        self.read.temporal.check()?;
         let schema = scan.output_schema()?;
+        self.read
+            .temporal
+            .check(schema.fields().iter().map(|field| field.data_type()))?;
         super::refuse_only_corrupt(
             &scan.data_schema,
             &schema,
@@ -202,6 +204,9 @@ impl FileFormat for JsonFormat {
     ) -> Result<Box<dyn FormatWriter>, FormatError> {
         self.check_schema(&schema, Direction::Write)?;
         self.write.temporal.check()?;
+        self.write
+            .temporal
+            .check_types(schema.fields().iter().map(|field| field.data_type()))?;
         let out = Compressor::new(self.write.codec, out)?;
         Ok(Box::new(JsonFile::new(self.write.clone(), out)?))
     }

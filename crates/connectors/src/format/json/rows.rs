@@ -36,7 +36,7 @@ impl JsonRows {
     ) -> Result<Self, FormatError> {
         let mut options = JsonOptions::new(options, settings)?;
         options.exact_strings = false;
-        options.temporal.check()?;
+        options.temporal.check([data_type])?;
         if options.mode == ParseMode::DropMalformed {
             return Err(FormatError::InvalidOption {
                 option: "mode".to_owned(),

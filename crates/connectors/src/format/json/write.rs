@@ -39,6 +39,7 @@ impl JsonTexts {
     /// # Errors
     /// If a value cannot be printed, e.g. by a date pattern with hours.
     pub fn format(&self, array: &ArrayRef) -> Result<ArrayRef, FormatError> {
+        self.options.temporal.check_types([array.data_type()])?;
         let field = Field::new("value", array.data_type().clone(), true);
         let array = spelled(array, &field)?;
         let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 32);

@@ -37,6 +37,19 @@ impl KnownConf {
                 ],
             ));
         }
+        if self.key == "spark.sql.legacy.timeParserPolicy" {
+            let options = ["EXCEPTION", "LEGACY", "CORRECTED"];
+            if !options.contains(&value.to_ascii_uppercase().as_str()) {
+                return Err(SparkError::illegal_argument(
+                    "INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS",
+                    &[
+                        ("confName", self.key),
+                        ("confValue", value),
+                        ("confOptions", &options.join(", ")),
+                    ],
+                ));
+            }
+        }
         Ok(())
     }
 }

@@ -6,11 +6,7 @@ use arrow::{
 use datafusion::logical_expr::Volatility;
 use millstream_connectors::datetime::{MICROS_PER_SECOND, civil_from_days};
 
-use super::{
-    pattern::{Patterns, pattern_error},
-    read::DEFAULT_PATTERN,
-    weekday,
-};
+use super::{pattern::Patterns, read::DEFAULT_PATTERN, weekday};
 use crate::{
     error::Result,
     functions::{
@@ -84,13 +80,12 @@ pub(super) fn register(registry: &mut Registry) {
 fn printed(batch: &Batch<'_>, rows: &Rows, micros: impl Fn(usize) -> i64) -> Result<ArrayRef> {
     let patterns = rows.strings(1)?;
     let zone = batch.context().zone()?;
-    let mut compiled = Patterns::for_formatting();
+    let mut compiled = Patterns::for_formatting(batch.context().time_parser);
     rows.text(|row| {
         let mut text = String::new();
-        let pattern = compiled.get(patterns.value(row))?;
-        pattern
-            .format_timestamp(micros(row), &zone, &mut text)
-            .map_err(pattern_error)?;
+        compiled
+            .get(patterns.value(row))?
+            .print(micros(row), &zone, &mut text)?;
         Ok(Some(text))
     })
 }

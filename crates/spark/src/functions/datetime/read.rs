@@ -9,11 +9,11 @@ use arrow::{
     datatypes::{ArrowPrimitiveType, DataType, Date32Type, Int64Type, TimestampMicrosecondType},
 };
 use datafusion::logical_expr::Volatility;
-use millstream_connectors::datetime::{JavaPattern, MICROS_PER_SECOND, Zone};
+use millstream_connectors::datetime::{MICROS_PER_SECOND, Zone};
 
 use super::{
     other_function,
-    pattern::{Patterns, cannot_parse, fails},
+    pattern::{Pattern, Patterns, cannot_parse, fails},
     uncast,
 };
 use crate::{
@@ -173,23 +173,26 @@ fn unix_timestamp(call: &Call<'_>) -> Result<TypedExpr> {
     ))
 }
 
-/// Texts read with their patterns; `suggested` is the function that tolerates what cannot be read.
+/// Texts read with their patterns; `suggested` is the function that tolerates what cannot be read. `made` is what becomes of
+/// an instant in the session time zone.
 fn read_texts<T: ArrowPrimitiveType>(
     batch: &Batch<'_>,
     tolerant: bool,
     suggested: &str,
-    read: fn(&JavaPattern, &str, &Zone) -> Option<T::Native>,
+    read: fn(&Pattern, &str, &Zone) -> Result<Option<i64>>,
+    made: fn(i64, &Zone) -> Option<T::Native>,
+    explain: fn(&Pattern, &str) -> String,
 ) -> Result<ArrayRef> {
     let rows = Rows::new(batch)?;
     let (texts, patterns) = (rows.strings(0)?, rows.strings(1)?);
     let zone = batch.context().zone()?;
-    let mut compiled = Patterns::for_parsing();
+    let mut compiled = Patterns::for_parsing(batch.context().time_parser);
     rows.numbers::<T>(|row| {
         let text = texts.value(row);
         let pattern = compiled.get(patterns.value(row))?;
-        match read(pattern, text, &zone) {
+        match read(pattern, text, &zone)?.and_then(|micros| made(micros, &zone)) {
             None if fails(batch.context(), tolerant) => {
-                Err(cannot_parse(&pattern.explain(text), suggested))
+                Err(cannot_parse(&explain(pattern, text), suggested))
             }
             value => Ok(value),
         }
@@ -211,9 +214,14 @@ fn timestamps(batch: &Batch<'_>, tolerant: bool) -> Result<ArrayRef> {
     if let Some(cast) = cast_values(batch, batch.return_type())? {
         return Ok(cast);
     }
-    read_texts::<TimestampMicrosecondType>(batch, tolerant, "try_to_timestamp", |p, text, zone| {
-        p.parse_timestamp(text, zone)
-    })
+    read_texts::<TimestampMicrosecondType>(
+        batch,
+        tolerant,
+        "try_to_timestamp",
+        Pattern::timestamp,
+        |micros, _| Some(micros),
+        Pattern::explain,
+    )
 }
 
 fn read_timestamp(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -228,9 +236,14 @@ fn read_timestamp_ntz(batch: &Batch<'_>) -> Result<ArrayRef> {
     if let Some(cast) = cast_values(batch, batch.return_type())? {
         return Ok(cast);
     }
-    read_texts::<TimestampMicrosecondType>(batch, false, "try_to_timestamp", |p, text, _| {
-        p.parse_timestamp_ntz(text, true)
-    })
+    read_texts::<TimestampMicrosecondType>(
+        batch,
+        false,
+        "try_to_timestamp",
+        |pattern, text, _| pattern.timestamp_ntz(text),
+        |micros, _| Some(micros),
+        Pattern::explain_ntz,
+    )
 }
 
 /// The instant of the text, and then its date in the session time zone: a zone in the text counts.
@@ -238,10 +251,18 @@ fn dates(batch: &Batch<'_>, tolerant: bool) -> Result<ArrayRef> {
     if let Some(cast) = cast_values(batch, batch.return_type())? {
         return Ok(cast);
     }
-    read_texts::<Date32Type>(batch, tolerant, "try_to_date", |p, text, zone| {
-        let (days, _) = super::wall_clock(p.parse_timestamp(text, zone)?, zone);
+    let date = |micros, zone: &Zone| {
+        let (days, _) = super::wall_clock(micros, zone);
         i32::try_from(days).ok()
-    })
+    };
+    read_texts::<Date32Type>(
+        batch,
+        tolerant,
+        "try_to_date",
+        Pattern::timestamp,
+        date,
+        Pattern::explain,
+    )
 }
 
 fn read_date(batch: &Batch<'_>) -> Result<ArrayRef> {
@@ -263,7 +284,12 @@ fn read_unix_seconds(batch: &Batch<'_>) -> Result<ArrayRef> {
         let seconds: PrimitiveArray<Int64Type> = micros.unary(|m| m / MICROS_PER_SECOND);
         return Ok(Arc::new(seconds));
     }
-    read_texts::<Int64Type>(batch, false, "try_to_timestamp", |p, text, zone| {
-        Some(p.parse_timestamp(text, zone)? / MICROS_PER_SECOND)
-    })
+    read_texts::<Int64Type>(
+        batch,
+        false,
+        "try_to_timestamp",
+        Pattern::timestamp,
+        |micros, _| Some(micros / MICROS_PER_SECOND),
+        Pattern::explain,
+    )
 }

@@ -2,7 +2,7 @@
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use millstream_connectors::format::{FormatError, FormatSettings, Options, TimeParserPolicy};
+use millstream_connectors::format::{FormatError, FormatSettings, Options};
 
 use crate::{
     error::{Exception, Result, SparkError, quoted},
@@ -57,13 +57,7 @@ pub(in crate::functions) fn format_settings(call: &Call<'_>) -> Result<FormatSet
     if let Some(name) = conf.get_option("spark.sql.columnNameOfCorruptRecord") {
         settings.column_name_of_corrupt_record = name;
     }
-    if let Some(policy) = conf.get_option("spark.sql.legacy.timeParserPolicy") {
-        settings.time_parser_policy = match policy.to_ascii_uppercase().as_str() {
-            "LEGACY" => TimeParserPolicy::Legacy,
-            "EXCEPTION" => TimeParserPolicy::Exception,
-            _ => TimeParserPolicy::Corrected,
-        };
-    }
+    settings.time_parser_policy = conf.time_parser_policy();
     let flag = |key: &str, default: bool| match conf.get_option(key) {
         Some(value) => value.trim().eq_ignore_ascii_case("true"),
         None => default,
