@@ -108,6 +108,29 @@ impl TypedExpr {
         }
     }
 
+    /// Whether Spark takes the value for one that depends on the row alone. Other calls that are evaluated anew for every
+    /// row count as such: the time of a batch, or a call that does nothing but raise an error.
+    pub fn is_deterministic(&self) -> bool {
+        use datafusion::common::tree_node::TreeNode;
+        const OTHERWISE: [&str; 9] = [
+            "monotonically_increasing_id",
+            "rand",
+            "randn",
+            "random",
+            "randstr",
+            "shuffle",
+            "spark_partition_id",
+            "uniform",
+            "uuid",
+        ];
+        !self
+            .expr
+            .exists(|expr| {
+                Ok(matches!(expr, Expr::ScalarFunction(call) if OTHERWISE.contains(&call.func.name())))
+            })
+            .unwrap_or(true)
+    }
+
     /// Whether the value is the same for every row: no column, lambda variable, subquery, aggregate or volatile call.
     pub fn is_foldable(&self) -> bool {
         use datafusion::common::tree_node::TreeNode;

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cast::{CastMode, cast},
     conf::RuntimeConf,
-    error::{QueryContext, Result, SparkError, quoted_id},
+    error::{QueryContext, Result, SparkError, quoted, quoted_id},
     fold::fold,
     typed::TypedExpr,
     types::same_type,
@@ -237,6 +237,18 @@ impl<'a> Call<'a> {
             if arg.has_aggregate() && !self.windowed {
                 return Err(SparkError::analysis("NESTED_AGGREGATE_FUNCTION", &[]));
             }
+        }
+        if !self.windowed && !self.args.iter().all(TypedExpr::is_deterministic) {
+            return Err(SparkError::analysis(
+                "AGGREGATE_FUNCTION_WITH_NONDETERMINISTIC_EXPRESSION",
+                &[("sqlExpr", &quoted(self.name()))],
+            ));
+        }
+        if let Some(filter) = self.filter.as_ref().filter(|f| !f.is_deterministic()) {
+            return Err(SparkError::analysis(
+                "INVALID_AGGREGATE_FILTER.NON_DETERMINISTIC",
+                &[("filterExpr", &quoted(&filter.name))],
+            ));
         }
         let filter = self.filter.as_ref().map(|f| Box::new(f.expr.clone()));
         let nulls = self.ignore_nulls.then_some(NullTreatment::IgnoreNulls);

@@ -70,6 +70,7 @@
 //! share a name and differ in meaning (`array[0]`, `date_format`, `round`, `split`). Wrap one in
 //! [`Call::scalar_udf`], which fixes type and nullability to what Spark says.
 mod accepts;
+mod aes;
 mod aggregate;
 mod call;
 mod casts;
@@ -134,6 +135,7 @@ fn register_families(registry: &mut Registry) {
     regex::register(registry);
     encoding::register(registry);
     math::register(registry);
+    aes::register(registry);
     hash::register(registry);
     json::register(registry);
     csv::register(registry);

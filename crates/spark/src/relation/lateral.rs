@@ -1,13 +1,19 @@
-//! `LATERAL VIEW`, `LATERAL f(…)` and functions that stand for tables.
-use datafusion::{common::JoinType, logical_expr::LogicalPlanBuilder};
+//! `LATERAL VIEW`, `LATERAL f(…)`, `LATERAL (SELECT …)` without a table, and functions that stand for tables.
+//!
+//! A lateral subquery without `FROM` is one row for each row of the left side: its columns are put beside those.
+use datafusion::{
+    common::JoinType,
+    logical_expr::{Expr, LogicalPlanBuilder},
+};
 use spark_connect_proto::{
-    LateralJoin, Relation, UnresolvedTableValuedFunction, expression::UnresolvedFunction,
+    Expression, LateralJoin, Relation, UnresolvedTableValuedFunction,
+    expression::{ExprType, UnresolvedFunction, literal::LiteralType},
     relation::RelType,
 };
 
 use crate::{
     error::{Result, SparkError, quoted_id},
-    expression::Expressions,
+    expression::{Expressions, SelectItem},
     functions::{Generator, Resolution},
     planner::Planner,
     scope::{Attribute, Resolved},
@@ -27,7 +33,14 @@ impl Planner<'_> {
         let right = node.right.as_deref().ok_or_else(|| not_set("right"))?;
         let kind = super::join::lateral_type(node.join_type())?;
         let Some(call) = lateral_call(right) else {
-            return Err(SparkError::unsupported("a lateral subquery"));
+            let Some(row) = lateral_row(right) else {
+                // One that does not look at the left side is a table like any other.
+                let Ok(right) = self.relation(right) else {
+                    return Err(SparkError::unsupported("a lateral subquery over a table"));
+                };
+                return self.join_on(left, right, kind, node.join_condition.as_ref());
+            };
+            return self.beside(left, &row, kind, node.join_condition.as_ref());
         };
         if !matches!(kind, JoinType::Inner | JoinType::Left) {
             return Err(SparkError::analysis(
@@ -48,9 +61,9 @@ impl Planner<'_> {
         let (plan, made) = self.unnest(left.plan.clone(), &generator)?;
         let made = self.named_columns(made, &generator, &call)?;
         let (projection, generated) = self.outputs(made);
-        let mut columns: Vec<datafusion::logical_expr::Expr> = left
+        let mut columns: Vec<Expr> = left
             .all_attributes()
-            .map(|a| datafusion::logical_expr::Expr::Column(a.column.clone()))
+            .map(|a| Expr::Column(a.column.clone()))
             .collect();
         columns.extend(projection);
         let plan = super::project::projection_of(columns, plan)?;
@@ -70,6 +83,77 @@ impl Planner<'_> {
             return self.filtered(joined, value);
         }
         Ok(joined)
+    }
+
+    /// The left side with the columns of a lateral subquery that reads no table.
+    fn beside(
+        &self,
+        left: Resolved,
+        row: &LateralRow<'_>,
+        kind: JoinType,
+        condition: Option<&Expression>,
+    ) -> Result<Resolved> {
+        let condition = condition.filter(|condition| !is_true(condition));
+        if kind != JoinType::Inner && (kind != JoinType::Left || condition.is_some()) {
+            return Err(SparkError::unsupported(
+                "a lateral subquery that may leave a row without its columns",
+            ));
+        }
+        let items = Expressions::new(self, vec![&left]).select_list(row.expressions)?;
+        let mut made = vec![];
+        for item in items {
+            match item {
+                SelectItem::Column { name, value, .. }
+                    if !value.has_aggregate() && !value.has_window() =>
+                {
+                    made.push((name, value, true));
+                }
+                _ => {
+                    return Err(SparkError::unsupported(
+                        "a lateral subquery that makes or counts rows",
+                    ));
+                }
+            }
+        }
+        if !row.columns.is_empty() {
+            if row.columns.len() != made.len() {
+                return Err(SparkError::analysis(
+                    "ASSIGNMENT_ARITY_MISMATCH",
+                    &[
+                        ("numExpr", &row.columns.len().to_string()),
+                        ("numTarget", &made.len().to_string()),
+                    ],
+                ));
+            }
+            for ((name, ..), given) in made.iter_mut().zip(row.columns) {
+                name.clone_from(given);
+            }
+        }
+        let (projection, made) = self.outputs(made);
+        let mut columns: Vec<Expr> = left
+            .all_attributes()
+            .map(|attribute| Expr::Column(attribute.column.clone()))
+            .collect();
+        columns.extend(projection);
+        let plan = super::project::projection_of(columns, left.plan.clone())?;
+        let mut output = left.output.clone();
+        output.extend(made.into_iter().map(|attribute| match row.alias {
+            Some(alias) => Attribute {
+                qualifier: vec![alias.to_string()],
+                ..attribute
+            },
+            None => attribute,
+        }));
+        let hidden = left.hidden.clone();
+        let mut joined = left.derive(plan, output);
+        joined.hidden = hidden;
+        match condition {
+            Some(condition) => {
+                let value = Expressions::new(self, vec![&joined]).condition(condition)?;
+                self.filtered(joined, value)
+            }
+            None => Ok(joined),
+        }
     }
 
     /// A table-valued function in FROM, over nothing.
@@ -190,6 +274,44 @@ impl Planner<'_> {
             step,
             num_partitions: partitions,
         })
+    }
+}
+
+fn is_true(condition: &Expression) -> bool {
+    match &condition.expr_type {
+        Some(ExprType::Literal(literal)) => {
+            literal.literal_type == Some(LiteralType::Boolean(true))
+        }
+        _ => false,
+    }
+}
+
+/// A `SELECT` without `FROM` on the right of a lateral join, with its alias and column names.
+struct LateralRow<'r> {
+    expressions: &'r [Expression],
+    alias: Option<&'r str>,
+    columns: &'r [String],
+}
+
+/// The row under aliases, if the relation is one.
+fn lateral_row(relation: &Relation) -> Option<LateralRow<'_>> {
+    match relation.rel_type.as_ref()? {
+        RelType::Project(project) if project.input.is_none() => Some(LateralRow {
+            expressions: &project.expressions,
+            alias: None,
+            columns: &[],
+        }),
+        RelType::SubqueryAlias(alias) => {
+            let mut row = lateral_row(alias.input.as_deref()?)?;
+            row.alias = Some(&alias.alias);
+            Some(row)
+        }
+        RelType::ToDf(named) => {
+            let mut row = lateral_row(named.input.as_deref()?)?;
+            row.columns = &named.column_names;
+            Some(row)
+        }
+        _ => None,
     }
 }
 

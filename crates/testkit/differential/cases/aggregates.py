@@ -225,3 +225,13 @@ def streaming_group_by_nested_keys(spark, env):
         [[row(1, [1, 2]), row(1, [1, 2])], [row(1, [1, 2]), row(1, None),
                                             row(2, [1, 2])]]
     )
+
+
+@case
+def arguments_that_are_not_deterministic(spark, env):
+    df = spark.range(3).selectExpr("id as i")
+    return env.evaluate(df, [
+        "sum(rand(1))", "count(uuid())", "max(monotonically_increasing_id())", "first(i + rand(1))", "count_if(rand(1) > 2)",
+        "sum(i) + rand(1) > 0", "count(raise_error('x'))", "max(assert_true(i >= 0))", "max(current_timestamp()) is null",
+        "sum(i) filter (where rand(1) < 2)",
+    ])

@@ -208,3 +208,15 @@ def streams_in_sql(spark, env):
     told["readStream.table"] = spark.readStream.table("events").isStreaming
     told["collect"] = env.error(lambda: spark.sql("select * from events").collect())
     return told
+
+
+@case
+def lateral_subqueries_without_a_table(spark, env):
+    spark.sql("select * from values (1, 'a'), (2, 'b') as v(n, s)").createOrReplaceTempView("t")
+    return env.queries([
+        "select * from t, lateral (select n + 1 as m)", "select * from t, lateral (select t.n + 1 as q)",
+        "select t.s, x.m, y.k from t, lateral (select n + 1 as m) x, lateral (select m * 2 as k) as y",
+        "select x.* from t, lateral (select n, upper(s)) as x(a, b) where a > 1", "select * from t, lateral (select 1 as n) x where x.n = t.n",
+        "select * from t left join lateral (select n * n as q) on true", "select * from t join lateral (select n * n as q) on q > 1",
+        "select * from t, lateral (select n, s) as x(a)",
+    ])
