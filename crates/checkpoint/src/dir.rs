@@ -180,6 +180,18 @@ impl CheckpointDir {
         )
     }
 
+    /// In how many partitions the state is that batch `batch_id` left; `None` if no record says so.
+    ///
+    /// # Errors
+    /// When the record cannot be read or is damaged.
+    pub async fn state_partitions(
+        &self,
+        batch_id: BatchId,
+    ) -> Result<Option<usize>, CheckpointError> {
+        let record = self.offsets.get(batch_id).await?;
+        Ok(record.and_then(|record| record.state_partitions()))
+    }
+
     /// Deletes the records that nobody needs once batch `batch_id` is in the offset log: all but
     /// the last `min_batches_to_retain` before it (`spark.sql.streaming.minBatchesToRetain`).
     ///

@@ -57,6 +57,14 @@ fault_points! {
     MidStateCommit = "mid-state-commit",
     /// All stores have committed version N+1, the sink has not. Fired by the state stores.
     AfterStateCommit = "after-state-commit",
+    /// The record that state gets another number of partitions is durable, no state is moved. Fired
+    /// by the engine.
+    BeforeRepartition = "before-repartition",
+    /// Some stores are written in their new partitions, others are not. Fired by the state stores.
+    MidRepartition = "mid-repartition",
+    /// All stores are written in their new partitions, the batch of the repartition is not committed.
+    /// Fired by the engine.
+    AfterRepartition = "after-repartition",
     /// A snapshot of a state store is about to be written. Fired by the state stores.
     SnapshotWrite = "snapshot-write",
     /// The tasks have written their output, the driver has not committed it. Fired by the engine.

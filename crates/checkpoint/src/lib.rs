@@ -74,7 +74,7 @@ pub use self::{
     fault::{FaultAction, FaultPoint, Faults},
     log::BatchLog,
     metadata::StreamMetadata,
-    offsets::{OffsetSeq, OffsetSeqMetadata},
+    offsets::{OffsetSeq, OffsetSeqMetadata, STATE_PARTITIONS},
     operators::{
         OperatorDescription, OperatorFact, OperatorInfo, OperatorLog, OperatorMetadata,
         StateStoreInfo,

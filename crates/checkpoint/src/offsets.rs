@@ -26,6 +26,9 @@ use crate::{
     scala_map::in_scala_order,
 };
 
+/// The conf under which a record says in how many partitions state is.
+pub const STATE_PARTITIONS: &str = "spark.sql.shuffle.partitions";
+
 const MAX_VERSION: u32 = 2;
 const NO_OFFSET: &str = "-";
 
@@ -64,6 +67,18 @@ fn scala_ordered<S: Serializer>(
 }
 
 impl OffsetSeq {
+    /// In how many partitions state is once the batch is done, if the record says so in a number.
+    pub fn state_partitions(&self) -> Option<usize> {
+        self.metadata.conf.get(STATE_PARTITIONS)?.parse().ok()
+    }
+
+    /// The number of state partitions before and after, if this is the record of a batch that changes
+    /// it; `previous` is the record before it. Such a batch reads nothing.
+    pub fn repartitions(&self, previous: &Self) -> Option<(usize, usize)> {
+        let (before, after) = (previous.state_partitions()?, self.state_partitions()?);
+        (before != after).then_some((before, after))
+    }
+
     /// Checks that the record has one line for each of the query's sources.
     ///
     /// # Errors
@@ -174,6 +189,21 @@ mod tests {
                     \"conf\":{\"spark.sql.shuffle.partitions\":\"2\"}}\n{\"logOffset\":4}\n-\n17";
         assert_eq!(record().encode().unwrap(), text);
         assert_eq!(OffsetSeq::decode(text).unwrap(), record());
+    }
+
+    #[test]
+    fn a_record_with_another_number_of_partitions_changes_it() {
+        let counts = |text: &str| {
+            let mut record = record();
+            let conf = &mut record.metadata.conf;
+            conf.insert(STATE_PARTITIONS.into(), text.into());
+            record
+        };
+        assert_eq!(record().state_partitions(), Some(2));
+        assert_eq!(counts("7").repartitions(&record()), Some((2, 7)));
+        assert_eq!(record().repartitions(&record()), None);
+        assert_eq!(counts("many").repartitions(&record()), None);
+        assert_eq!(record().repartitions(&OffsetSeq::default()), None);
     }
 
     #[test]

@@ -154,8 +154,17 @@ impl OperatorLog {
         description: &OperatorDescription,
     ) -> Result<(), CheckpointError> {
         let id = metadata.operator_info.operator_id;
-        self.put(METADATA, id, metadata).await?;
+        self.write_metadata(metadata).await?;
         self.put(DESCRIPTION, id, description).await
+    }
+
+    /// Writes Spark's file of an operator, replacing what is there.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn write_metadata(&self, metadata: &OperatorMetadata) -> Result<(), CheckpointError> {
+        self.put(METADATA, metadata.operator_info.operator_id, metadata)
+            .await
     }
 
     async fn put<T: Serialize>(

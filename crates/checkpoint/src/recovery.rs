@@ -50,6 +50,9 @@ pub enum NextBatch {
         previous: Option<OffsetSeq>,
         /// The latest batch that is done. More than one behind `batch_id` is worth a warning.
         last_committed: Option<BatchId>,
+        /// The watermark that the batch before it left, milliseconds since the epoch. The batch itself
+        /// runs under the one of its record.
+        watermark_ms: i64,
     },
     /// A batch yet to be constructed.
     Fresh {
@@ -113,11 +116,18 @@ pub fn decide(location: &str, seen: Seen) -> Result<NextBatch, CheckpointError> 
         },
     };
     if committed != Some(batch_id) {
+        let before = previous
+            .as_ref()
+            .map_or(0, |previous| previous.metadata.batch_watermark_ms);
+        let left = seen
+            .latest_commit
+            .map_or(0, |commit| commit.next_batch_watermark_ms);
         return Ok(NextBatch::Rerun {
             batch_id,
             offsets,
             previous,
             last_committed: committed,
+            watermark_ms: before.max(left),
         });
     }
     let commit = seen
@@ -214,6 +224,7 @@ mod tests {
             offsets: offsets(5),
             previous: Some(offsets(4)),
             last_committed: Some(4),
+            watermark_ms: 700,
         };
         assert_eq!(next, expected);
         assert!(matches!(
@@ -222,9 +233,24 @@ mod tests {
                 batch_id: 0,
                 previous: None,
                 last_committed: None,
+                watermark_ms: 0,
                 ..
             }
         ));
+        // Commits that say less, or nothing, do not take the watermark back.
+        for (commits, next_ms) in [(&[3, 4][..], 30), (&[], 700)] {
+            let next = decide("file:///ck", seen(&[4, 5], commits, next_ms)).unwrap();
+            assert!(
+                matches!(
+                    next,
+                    NextBatch::Rerun {
+                        watermark_ms: 100,
+                        ..
+                    }
+                ),
+                "{next:?}"
+            );
+        }
     }
 
     #[test]

@@ -94,6 +94,22 @@ pub enum EngineError {
         /// What changed.
         changes: String,
     },
+    /// State could not be moved to another number of partitions.
+    #[error(
+        "moving the state from {from} to {to} partitions in batch {batch_id} failed: {source}. The next start tries again; \
+         going back to the batch before (millstream checkpoint rewind) keeps the state in {from} partitions"
+    )]
+    Repartition {
+        /// The batch.
+        batch_id: u64,
+        /// Number of partitions so far.
+        from: usize,
+        /// Number of partitions wanted.
+        to: usize,
+        /// What failed.
+        #[source]
+        source: StateError,
+    },
     /// Another active query has the name.
     #[error(
         "Cannot start query with name {name} as a query with that name is already active in this SparkSession"

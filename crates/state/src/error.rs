@@ -101,6 +101,29 @@ pub enum StateError {
         /// Columns of the batch.
         found: String,
     },
+    /// A store that the query does not have.
+    #[error(
+        "{store} belongs to no operator of the query, so it is not known which of its key columns say in which partition \
+         a row is, and it cannot get another number of partitions: start the query with the number that it has, or with \
+         the program that made the store"
+    )]
+    UnknownStore {
+        /// The store.
+        store: StateStoreId,
+    },
+    /// A row is not in the partition in which its key is looked for.
+    #[error(
+        "a row of {store} belongs to partition {belongs_to} of {partitions}: it was not placed by the key columns that \
+         the query looks for it by, and moving it would lose it"
+    )]
+    MisplacedRow {
+        /// The store.
+        store: StateStoreId,
+        /// Where the key says it is.
+        belongs_to: u32,
+        /// Number of partitions.
+        partitions: u32,
+    },
     /// The operation needs something that the store was opened without.
     #[error("{operation} needs a state store with {needs}; {store} has none")]
     NotSupported {

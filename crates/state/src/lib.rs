@@ -24,6 +24,7 @@
 //! | `log` | the files of a checkpoint's `state` folder: names, retention, loading |
 //! | `columnar` | the columnar log: index, segments, undo, compaction |
 //! | `lsm` | the LSM tree: local folder, write buffer, snapshots |
+//! | `repartition` | moving rows to another number of partitions |
 //! | `reader` | state of a checkpoint, read from outside its query |
 //! | `format` | bytes of these files (`docs/formats/state.md`) |
 //! | `schema` | types that state can hold and how they are compared |
@@ -39,6 +40,7 @@ mod log;
 mod lsm;
 mod reader;
 pub mod registry;
+mod repartition;
 mod schema;
 pub mod store;
 #[cfg(test)]
@@ -51,6 +53,7 @@ pub use log::{MonotonicClock, StateLogOptions};
 pub use lsm::{LsmOptions, LsmProvider};
 pub use reader::{StateChanges, StateReader};
 pub use registry::{MaintenanceSummary, RegistryMetrics, StateRegistry, StateStoreGuard};
+pub use repartition::{PartitionedStore, Repartitioned};
 pub use store::{
     CommitSummary, CompactionTask, DEFAULT_STORE, PrefixMatches, Result, SnapshotTask, StateLookup,
     StateMetrics, StateSchema, StateStore, StateStoreId, StateStoreProvider, StateStoreProviderRef,

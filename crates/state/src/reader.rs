@@ -62,11 +62,12 @@ impl StateReader {
         let files = self.log.files(id);
         let listing = files.list().await?;
         let newest = |versions: &[u64]| versions.iter().rfind(|v| **v <= version).copied();
-        let (delta, snapshot) = (newest(&listing.deltas), newest(&listing.snapshots));
-        let file = match (delta, snapshot) {
-            (Some(version), _) => read(&files, FileKind::Delta, version).await?,
-            (None, Some(version)) => read(&files, FileKind::Snapshot, version).await?,
-            (None, None) => return Ok(None),
+        let file = match (newest(&listing.deltas), newest(&listing.snapshots)) {
+            (Some(delta), snapshot) if snapshot.is_none_or(|snapshot| snapshot <= delta) => {
+                read(&files, FileKind::Delta, delta).await?
+            }
+            (_, Some(snapshot)) => read(&files, FileKind::Snapshot, snapshot).await?,
+            _ => return Ok(None),
         };
         let (key, value) = file.schemas();
         let mut schema = StateSchema::new(key.into(), value.into());

@@ -9,13 +9,13 @@ use std::{fmt::Write, sync::Arc};
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, FixedSizeListArray, LargeListArray, ListArray, MapArray,
-        StructArray,
+        RecordBatch, StructArray,
     },
     compute::cast,
     datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef, TimeUnit},
 };
 
-use crate::{Result, StateError, StateSchema, StateStoreId};
+use crate::{Result, StateError, StateSchema, StateStoreId, columns::batch_of};
 
 /// A store's schema with everything derived from it once.
 #[derive(Debug, Clone)]
@@ -60,6 +60,15 @@ impl StorageSchema {
             key,
             value,
         })
+    }
+
+    /// Entries that a store handed out, as they are kept.
+    pub(crate) fn stored(&self, entries: &RecordBatch) -> Result<RecordBatch> {
+        let columns = entries.columns().iter().zip(self.entry.fields());
+        let columns = columns
+            .map(|(column, field)| conform(column, field.data_type()))
+            .collect::<Result<Vec<_>>>()?;
+        batch_of(&self.entry, columns, entries.num_rows())
     }
 
     /// Number of key columns.

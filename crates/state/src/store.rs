@@ -14,7 +14,7 @@ use arrow::{
 };
 use async_trait::async_trait;
 
-use crate::StateError;
+use crate::{PartitionedStore, Repartitioned, StateError};
 
 /// Result of every state operation.
 pub type Result<T, E = StateError> = std::result::Result<T, E>;
@@ -215,6 +215,9 @@ pub trait StateStore: Send {
     /// All live entries, key columns then value columns, in no particular order.
     fn scan(&self) -> Result<Vec<RecordBatch>>;
 
+    /// As [`StateStore::scan`], piece by piece, for callers that cannot hold all of it.
+    fn entries(&self) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send + '_>;
+
     /// All entries whose first `prefixes.num_columns()` key columns equal one of the given rows. The
     /// number of columns must be the schema's `prefix`.
     fn prefix_scan(&mut self, prefixes: &RecordBatch) -> Result<PrefixMatches>;
@@ -294,6 +297,24 @@ pub trait StateStoreProvider: fmt::Debug + Send + Sync + 'static {
     /// Deletes all that is newer than `version`, as a rewind to an older batch must: what is written
     /// after it is another history. Returns the number of files.
     async fn remove_newer(&self, id: &StateStoreId, version: u64) -> Result<u64>;
+
+    /// Whether [`StateStoreProvider::repartition`] could move `version` of these stores, which are all that there are:
+    /// their files are there, under the columns that the query has. Writes nothing.
+    async fn check_repartition(&self, stores: &[PartitionedStore], version: u64) -> Result<()>;
+
+    /// Makes `version + 1` of a store, which must not be open: the rows of `version` in another number of partitions.
+    /// Whatever was newer than `version` is deleted. `stop` is asked now and then whether to give up.
+    async fn repartition(
+        &self,
+        store: &PartitionedStore,
+        version: u64,
+        stop: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Repartitioned>;
+
+    /// Lets go of what this machine keeps of a store outside the checkpoint. The store must not be open.
+    fn forget(&self, id: &StateStoreId) {
+        let _ = id;
+    }
 
     /// How many batches must stay loadable behind the newest (`minBatchesToRetain`).
     fn versions_to_retain(&self) -> u64;

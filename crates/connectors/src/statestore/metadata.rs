@@ -7,7 +7,7 @@ use arrow::{
 };
 use datafusion::{catalog::TableProvider, datasource::MemTable};
 use millstream_checkpoint::{CheckpointDir, storage::StorageError};
-use millstream_state::StateReader;
+use millstream_state::{StateReader, StateStoreId};
 use serde::Deserialize;
 
 use super::StateDataError;
@@ -47,18 +47,27 @@ pub(super) async fn table(
     dir: &CheckpointDir,
     options: &Options,
 ) -> Result<Arc<dyn TableProvider>, ConnectorError> {
-    // Checked, although the answer does not depend on it: a store has had the same partitions since the first batch.
-    options.long("batchId", 0)?;
+    let commits = dir.commits();
+    let last = commits.latest_id().await?;
+    let asked = options.long("batchId", 0)?;
+    let batch_id = match options.contains("batchId") {
+        true => u64::try_from(asked).ok(),
+        false => last,
+    };
+    let had = match batch_id {
+        Some(batch_id) => dir.state_partitions(batch_id).await?,
+        None => None,
+    };
     let reader = StateReader::new(dir.state());
     let stores = reader.stores().await.map_err(StateDataError::State)?;
     let mut partitions: BTreeMap<(u32, String), i32> = BTreeMap::new();
-    for id in stores {
+    // State that got another number of partitions leaves files behind, and has none yet of those that it gets later.
+    let had = |id: &StateStoreId| had.is_none_or(|had| (id.partition as usize) < had);
+    for id in stores.into_iter().filter(had) {
         *partitions
             .entry((id.operator_id, id.store_name))
             .or_default() += 1;
     }
-    let commits = dir.commits();
-    let last = commits.latest_id().await?;
     let first = commits.ids().await?.first().copied();
     let batch = |id: Option<u64>| id.and_then(|id| i64::try_from(id).ok()).unwrap_or(-1);
     let mut names = vec![];

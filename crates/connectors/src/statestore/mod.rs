@@ -14,6 +14,7 @@ mod columns;
 mod error;
 mod metadata;
 mod options;
+mod partitions;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use millstream_state::{StateReader, StateStoreId};
 use self::{
     columns::StateColumns,
     options::{Extent, JoinSide, StateReadOptions},
+    partitions::Partitions,
 };
 use crate::{error::ConnectorError, options::Options, registry::SourceRequest};
 
@@ -74,6 +76,7 @@ struct StateTable {
     options: StateReadOptions,
     /// Partitions that have the store.
     stores: Vec<StateStoreId>,
+    partitions: Partitions,
     columns: StateColumns,
     stored: millstream_state::StateSchema,
     schema: SchemaRef,
@@ -102,6 +105,8 @@ impl StateTable {
             .filter(|id| id.store_name == store_name)
             .cloned()
             .collect();
+        let partitions = Partitions::read(&dir, &options.extent).await?;
+        stores.retain(|id| partitions.ever_had(id.partition));
         let version = options.batch_id() + 1;
         let stored = match stores.first() {
             Some(id) => reader
@@ -140,6 +145,7 @@ impl StateTable {
             reader,
             options,
             stores,
+            partitions,
             columns,
             stored,
             schema,
@@ -158,13 +164,23 @@ impl StateTable {
                 .map(|entries| self.columns.state(entries, id.partition));
             return Ok(rows.collect::<Result<_, _>>()?);
         };
-        let mut store = self
-            .reader
-            .open(id, &self.stored, start)
-            .await
-            .map_err(failed)?;
+        let mut store = None;
         let mut rows = vec![];
         for batch_id in start..=end {
+            if self.partitions.moved_by(batch_id) || !self.partitions.had(batch_id, id.partition) {
+                // The same rows in other partitions are no change; the partition begins anew after it, or ends.
+                store = None;
+                continue;
+            }
+            let store = match &mut store {
+                Some(store) => store,
+                None => store.insert(
+                    self.reader
+                        .open(id, &self.stored, batch_id)
+                        .await
+                        .map_err(failed)?,
+                ),
+            };
             let changes = self
                 .reader
                 .changes(store.as_mut(), &self.stored, batch_id + 1);

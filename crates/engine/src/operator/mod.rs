@@ -15,9 +15,11 @@ mod metrics;
 pub mod observe;
 pub mod session;
 pub mod sliding;
+mod stores;
 pub mod watermark;
 
 pub use metrics::OperatorMetrics;
+pub(crate) use stores::{KeepsState, OperatorStore, stores_of};
 
 /// The id of a stateful operator's logical node; `None` for nodes that keep no state.
 pub(crate) fn id_of(node: &dyn UserDefinedLogicalNode) -> Option<u32> {

@@ -28,7 +28,11 @@ use super::{
     operation::without_brackets,
     rewrite::{Rewrite, StatefulOperator},
 };
-use crate::{source::StreamTable, time::WatermarkFlow};
+use crate::{
+    operator::{OperatorStore, stores_of},
+    source::StreamTable,
+    time::WatermarkFlow,
+};
 
 /// The plan of a run.
 #[derive(Debug)]
@@ -87,6 +91,11 @@ impl StreamingPlan {
     /// The physical plan for a batch: whatever another batch left in its operators is gone, but for built tables.
     pub fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
         self.physical.for_batch()
+    }
+
+    /// The stores of the stateful operators.
+    pub(crate) fn stores(&self) -> Result<Vec<OperatorStore>> {
+        stores_of(&self.physical.plan())
     }
 
     /// Columns of the plan's output, under its own names.

@@ -228,7 +228,7 @@ impl OpenRun {
     }
 
     /// The batch before is done for good: its sources may forget what it read, and records that nobody can need any more go.
-    async fn release_previous(&mut self) -> Result<(), EngineError> {
+    pub(super) async fn release_previous(&mut self) -> Result<(), EngineError> {
         if self.position.sources_committed {
             return Ok(());
         }

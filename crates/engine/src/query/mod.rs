@@ -7,6 +7,7 @@
 //! | `run` | the micro-batch loop of one run: recovery, triggers, batches, the end |
 //! | `construct` | deciding whether there is a next batch, and recording it |
 //! | `execute` | running a recorded batch and committing it |
+//! | `repartition` | giving state another number of partitions |
 //! | `state` | which state store provider, and its local folder |
 //! | `trigger` | when batches start |
 //! | `progress` | what is reported of each |
@@ -23,6 +24,7 @@ mod operators;
 mod output;
 mod progress;
 mod rehearsal;
+mod repartition;
 mod run;
 mod settings;
 mod shared;

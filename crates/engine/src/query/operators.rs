@@ -153,6 +153,26 @@ impl Comparison {
     }
 }
 
+/// Brings the number of partitions in Spark's file up to date: state may have got another one, or have been taken back to
+/// a batch before that.
+pub(super) async fn record_partitions(
+    dir: &CheckpointDir,
+    plan: &StreamingPlan,
+) -> Result<(), EngineError> {
+    let log = dir.operators();
+    let counts = |metadata: &OperatorMetadata| -> Vec<u32> {
+        let stores = metadata.state_store_info.iter();
+        stores.map(|store| store.num_partitions).collect()
+    };
+    for (metadata, _) in described(plan) {
+        let stored = log.metadata(metadata.operator_info.operator_id).await?;
+        if stored.is_some_and(|stored| counts(&stored) != counts(&metadata)) {
+            log.write_metadata(&metadata).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Both files of every operator of a plan.
 fn described(plan: &StreamingPlan) -> Vec<(OperatorMetadata, OperatorDescription)> {
     let facts = |id: u32| -> Vec<OperatorFact> {

@@ -3,7 +3,7 @@
 //! Nothing is written, no source is opened, and no lock is taken: the checkpoint may be of a query that runs.
 use millstream_checkpoint::{CheckpointDir, Faults, NextBatch, OffsetSeq, storage};
 
-use super::{QuerySettings, QuerySpec, operators::compare};
+use super::{QuerySettings, QuerySpec, operators::compare, repartition::begun};
 use crate::{
     EngineError,
     plan::{self, StreamingPlan, check_at_run},
@@ -34,6 +34,7 @@ pub async fn rehearse(spec: &QuerySpec) -> Result<RestartReport, EngineError> {
     let root = storage::open(&spec.checkpoint.url)?;
     let dir = CheckpointDir::new(root, Faults::none());
     let next = dir.recover().await?;
+    let begun_from = begun(&next)?;
     let say = &mut report.statements;
     let pinned = match &next {
         NextBatch::First => {
@@ -43,9 +44,15 @@ pub async fn rehearse(spec: &QuerySpec) -> Result<RestartReport, EngineError> {
         NextBatch::Rerun {
             batch_id, offsets, ..
         } => {
-            say.push(format!(
-                "batch {batch_id} was begun and not committed: it would run again, as recorded"
-            ));
+            say.push(match begun_from.zip(offsets.state_partitions()) {
+                Some((from, to)) => format!(
+                    "batch {batch_id}, which moves state from {from} to {to} partitions, was begun and not committed: it \
+                     would be finished"
+                ),
+                None => format!(
+                    "batch {batch_id} was begun and not committed: it would run again, as recorded"
+                ),
+            });
             Some(offsets)
         }
         NextBatch::Fresh {
@@ -72,6 +79,9 @@ pub async fn rehearse(spec: &QuerySpec) -> Result<RestartReport, EngineError> {
     )
     .await
     .map_err(EngineError::Plan)?;
+    report
+        .statements
+        .extend(move_of_state(&spec.settings, &settings, &next, &plan));
     report.refusal = sources(pinned, &plan);
     if report.refusal.is_none() {
         report.refusal = operators(&dir, &next, &plan, &settings, &mut report.statements).await?;
@@ -82,7 +92,7 @@ pub async fn rehearse(spec: &QuerySpec) -> Result<RestartReport, EngineError> {
 /// Settings that the checkpoint decides, where the program wants others.
 fn kept_settings(wanted: &QuerySettings, kept: &QuerySettings) -> Vec<String> {
     let mut told = vec![];
-    if wanted.state_partitions != kept.state_partitions {
+    if wanted.state_partitions != kept.state_partitions && !wanted.repartition_state {
         told.push(format!(
             "state would stay in {} partitions: the setting of {} has no effect on it",
             kept.state_partitions, wanted.state_partitions
@@ -95,6 +105,23 @@ fn kept_settings(wanted: &QuerySettings, kept: &QuerySettings) -> Vec<String> {
         ));
     }
     told
+}
+
+/// Whether state would get another number of partitions.
+fn move_of_state(
+    wanted: &QuerySettings,
+    kept: &QuerySettings,
+    next: &NextBatch,
+    plan: &StreamingPlan,
+) -> Option<String> {
+    let (from, to) = (kept.state_partitions, wanted.state_partitions);
+    let moves = wanted.repartition_state
+        && from != to
+        && !plan.operators.is_empty()
+        && !matches!(next, NextBatch::First);
+    moves.then(|| {
+        format!("state would be moved from {from} to {to} partitions, in a batch of its own")
+    })
 }
 
 fn sources(record: Option<&OffsetSeq>, plan: &StreamingPlan) -> Option<String> {

@@ -8,7 +8,7 @@
 //!
 //! The loop is cancelled between batches, while it waits, and while a batch's plan runs; never in the middle of a write
 //! to the checkpoint. Whatever it leaves undone, the next run finds in the logs.
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use millstream_checkpoint::{
     CheckpointDir, NextBatch,
@@ -20,8 +20,9 @@ use super::{
     QueryFailure, QuerySettings, QuerySpec, StreamingQueryEvent, StreamingQueryManager, Trigger,
     construct::{Batch, Limits, Position},
     execute::Stopwatch,
-    operators::{Comparison, compare},
+    operators::{Comparison, compare, record_partitions},
     progress::StreamingQueryProgress,
+    repartition::{Repartition, begun, undone},
     shared::{Lifecycle, Shared},
     state::{discard_local, open_state},
 };
@@ -54,6 +55,8 @@ pub(super) struct OpenRun {
     pub position: Position,
     /// What an operator computes otherwise than its state, if the stores are to notice; see `operators.rs`.
     pub changed: Option<Comparison>,
+    /// Whether state gets another number of partitions first.
+    pub repartition: Repartition,
     /// Start of the last trigger that ran a batch, for input rates.
     pub last_trigger_ms: Option<i64>,
     last_idle_event_ms: Option<i64>,
@@ -132,6 +135,10 @@ impl Run {
         shared.set_message("Initializing sources");
         let hold = dir.storage().hold(false)?;
         let next = dir.recover().await?;
+        let repartition = Repartition {
+            begun_from: begun(&next)?,
+            wanted: (spec.settings.repartition_state).then_some(spec.settings.state_partitions),
+        };
         let pinned = match &next {
             NextBatch::First => None,
             NextBatch::Rerun { offsets, .. } => Some(offsets),
@@ -160,6 +167,10 @@ impl Run {
         let changed = check_operators(&dir, &next, &plan, &settings).await?;
         let sources = create_sources(&plan, &dir, &spec, settings.parallelism).await?;
         let state = Arc::new(open_state(&dir, &settings, &spec, shared.id)?);
+        let next = match repartition.begun_from {
+            Some(_) => undone(next),
+            None => next,
+        };
         let position = Position::recovered(next, &sources).await?;
         let watermark = WatermarkTracker::new(
             settings.watermark_policy,
@@ -178,6 +189,7 @@ impl Run {
             watermark,
             position,
             changed,
+            repartition,
             last_trigger_ms: None,
             last_idle_event_ms: None,
             maintenance: None,
@@ -206,6 +218,7 @@ async fn check_operators(
         return Err(comparison.refusal());
     }
     comparison.record(dir, allowed).await?;
+    record_partitions(dir, plan).await?;
     Ok((!changes.is_empty() && !allowed).then_some(comparison))
 }
 
@@ -256,9 +269,15 @@ enum Tick {
 impl OpenRun {
     async fn run(&mut self) -> Result<(), EngineError> {
         let limits = self.limits().await?;
+        self.repartition().await?;
+        if self.shared.cancel.is_cancelled() {
+            return Ok(());
+        }
         loop {
             let triggered_ms = self.spec.clock.now_ms();
             let tick = self.trigger(triggered_ms, limits).await?;
+            // The batch that had to be run again first is done.
+            self.repartition().await?;
             if self.shared.cancel.is_cancelled() {
                 return Ok(());
             }
@@ -383,17 +402,30 @@ impl OpenRun {
             .is_multiple_of(self.settings.min_deltas_for_snapshot.max(1));
         if due {
             let state = Arc::clone(&self.state);
+            let operators = self.plan.operators.iter();
+            let partitions: HashMap<u32, u32> = operators
+                .filter_map(|operator| Some((operator.id, operator.partitions.try_into().ok()?)))
+                .collect();
+            let newest = self.position.batch_id;
             self.maintenance = Some(tokio::spawn(async move {
                 state.maintain().await;
+                if let Err(error) = state.remove_retired(&partitions, newest).await {
+                    tracing::warn!(%error, "cannot delete state of former partitions, will be tried again");
+                }
             }));
         }
     }
 
-    async fn close(&mut self) {
+    /// Waits for the round of maintenance that is at work.
+    pub async fn end_maintenance(&mut self) {
         if let Some(round) = self.maintenance.take() {
-            // The next run must not meet a file that appears late.
             let _ = round.await;
         }
+    }
+
+    async fn close(&mut self) {
+        // The next run must not meet a file that appears late.
+        self.end_maintenance().await;
         for source in &self.sources {
             source.stop().await;
         }

@@ -5,12 +5,11 @@
 use std::collections::BTreeMap;
 
 use millstream_checkpoint::OffsetSeqMetadata;
+pub use millstream_checkpoint::STATE_PARTITIONS;
 
 use super::{LocalStateSettings, StateProvider};
 use crate::{EngineError, plan::Checks, time::WatermarkPolicy};
 
-/// The conf key of the number of state partitions, as it stands in the offset log.
-pub const STATE_PARTITIONS: &str = "spark.sql.shuffle.partitions";
 /// The conf key of the watermark policy, as it stands in the offset log.
 pub const WATERMARK_POLICY: &str = "spark.sql.streaming.multipleWatermarkPolicy";
 
@@ -48,6 +47,9 @@ pub struct QuerySettings {
     /// Whether each stateful operator has a watermark of its own, and late rows are those behind the previous batch's
     /// (`spark.sql.streaming.statefulOperator.allowMultiple`); otherwise the running batch's is everybody's.
     pub multiple_operators: bool,
+    /// Whether a restart moves state to `state_partitions` if the checkpoint has it in another number
+    /// (`spark.millstream.checkpoint.repartitionState`, with a number that the user has set).
+    pub repartition_state: bool,
     /// What is checked before the query starts.
     pub checks: Checks,
     /// What else is recorded with every batch.
@@ -70,6 +72,7 @@ impl Default for QuerySettings {
             min_deltas_for_snapshot: 10,
             allow_changed_operators: false,
             multiple_operators: true,
+            repartition_state: false,
             checks: Checks::default(),
             conf: BTreeMap::new(),
         }
@@ -95,7 +98,7 @@ impl QuerySettings {
                     "there must be one at least".to_string(),
                 ));
             }
-            if partitions != self.state_partitions {
+            if partitions != self.state_partitions && !self.repartition_state {
                 tracing::warn!(
                     pinned = partitions,
                     session = self.state_partitions,

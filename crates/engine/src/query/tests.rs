@@ -21,6 +21,8 @@ use datafusion::{
 use futures::TryStreamExt;
 use millstream_checkpoint::{FaultAction, FaultPoint, Faults};
 
+mod repartition;
+
 use super::*;
 use crate::{
     BoxError, EngineError,
@@ -139,6 +141,8 @@ struct Bench {
     partitions: usize,
     mode: OutputMode,
     faults: Faults,
+    /// What else differs from the defaults.
+    settings: QuerySettings,
 }
 
 impl Bench {
@@ -150,6 +154,7 @@ impl Bench {
             partitions,
             mode,
             faults: Faults::none(),
+            settings: QuerySettings::default(),
         }
     }
 
@@ -202,7 +207,7 @@ impl Bench {
                 settings: QuerySettings {
                     parallelism: 2,
                     state_partitions: self.partitions,
-                    ..Default::default()
+                    ..self.settings.clone()
                 },
                 clock: Arc::new(SystemClock),
                 faults: self.faults.clone(),

@@ -107,6 +107,10 @@ pub fn cause_of(error: &EngineError) -> SparkError {
         EngineError::Checkpoint(checkpoint) => return of_checkpoint(checkpoint),
         EngineError::State(state) => return of_state(state),
         EngineError::Unsupported(operation) => return operation.clone().into(),
+        // Its message says more than its source's.
+        EngineError::Repartition { .. } => {
+            return SparkError::plain(Exception::Spark, error.to_string());
+        }
         EngineError::MissingState { planned } => {
             return SparkError::runtime(
                 "STREAMING_STATEFUL_OPERATOR_MISSING_STATE_DIRECTORY",

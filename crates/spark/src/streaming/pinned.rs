@@ -9,7 +9,7 @@ use millstream_engine::{plan::Checks, query::QuerySettings};
 
 use super::state_store;
 use crate::{
-    conf::RuntimeConf,
+    conf::{ConfType, RuntimeConf, known},
     error::{Exception, Result, SparkError},
 };
 
@@ -56,8 +56,12 @@ const RECORDED: [(&str, &str); 14] = [
     ),
 ];
 
+/// The number of state partitions.
+const PARTITIONS: &str = "spark.sql.shuffle.partitions";
 /// Lets a restarted query go on with state that other operations have made.
 const ALLOW_CHANGED_OPERATORS: &str = "spark.millstream.checkpoint.allowChangedOperators";
+/// Lets a restarted query move its state to the number of partitions that the session has set.
+const REPARTITION_STATE: &str = "spark.millstream.checkpoint.repartitionState";
 
 /// Settings of a query that starts under `conf` on an engine with `parallelism` threads.
 pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySettings> {
@@ -68,25 +72,7 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
             .unwrap_or(default)
     };
     // Spark's default of 200 is for clusters: only a number that somebody chose is taken.
-    let partitions = conf
-        .explicit_settings()
-        .remove("spark.sql.shuffle.partitions");
-    let state_partitions = match partitions {
-        None => parallelism,
-        Some(text) => text
-            .trim()
-            .parse()
-            .ok()
-            .filter(|count| *count > 0)
-            .ok_or_else(|| {
-                SparkError::plain(
-                    Exception::IllegalArgument,
-                    format!(
-                        "The value of spark.sql.shuffle.partitions must be positive, but was {text}"
-                    ),
-                )
-            })?,
-    };
+    let partitions = chosen_partitions(conf)?;
     let policy = conf
         .get_option("spark.sql.streaming.multipleWatermarkPolicy")
         .unwrap_or_else(|| "min".to_string());
@@ -105,7 +91,7 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
     };
     Ok(QuerySettings {
         parallelism,
-        state_partitions,
+        state_partitions: partitions.unwrap_or(parallelism),
         state_provider: state_store::provider(conf)?,
         local_state: state_store::local_state(conf)?,
         watermark_policy: policy
@@ -133,9 +119,9 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
             "spark.sql.streaming.stateStore.minDeltasForSnapshot",
             defaults.min_deltas_for_snapshot,
         ),
-        allow_changed_operators: conf
-            .get_option(ALLOW_CHANGED_OPERATORS)
-            .is_some_and(|value| value.trim().eq_ignore_ascii_case("true")),
+        allow_changed_operators: wished(conf, ALLOW_CHANGED_OPERATORS)?,
+        // The number of threads is nobody's wish.
+        repartition_state: wished(conf, REPARTITION_STATE)? && partitions.is_some(),
         multiple_operators: on("spark.sql.streaming.statefulOperator.allowMultiple"),
         checks: Checks {
             operations: on("spark.sql.streaming.unsupportedOperationCheck"),
@@ -146,4 +132,82 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
         },
         conf: recorded,
     })
+}
+
+/// The number of state partitions, if somebody chose one.
+fn chosen_partitions(conf: &RuntimeConf) -> Result<Option<usize>> {
+    let Some(text) = conf.explicit_settings().remove(PARTITIONS) else {
+        return Ok(None);
+    };
+    // What the server was started with has not been looked at.
+    check(PARTITIONS, &text)?;
+    let count = text.trim().parse();
+    count.map(Some).map_err(|_| {
+        let reason = format!("The value of {PARTITIONS} must be positive, but was {text}");
+        SparkError::plain(Exception::IllegalArgument, reason)
+    })
+}
+
+/// Whether a conf of Millstream's own is `true`; it is `false` if nobody set it, and anything else is refused.
+fn wished(conf: &RuntimeConf, key: &str) -> Result<bool> {
+    let Some(text) = conf.get_option(key) else {
+        return Ok(false);
+    };
+    ConfType::Boolean.check(key, &text)?;
+    Ok(text.trim().eq_ignore_ascii_case("true"))
+}
+
+fn check(key: &str, text: &str) -> Result<()> {
+    let mut all = known();
+    let known = all.find(|known| known.key == key);
+    known.map_or(Ok(()), |known| known.check(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use super::*;
+
+    fn settings_of(confs: &[(&str, &str)]) -> Result<QuerySettings> {
+        let confs: BTreeMap<String, String> = confs
+            .iter()
+            .map(|(key, value)| ((*key).to_string(), (*value).to_string()))
+            .collect();
+        settings(&RuntimeConf::new(Arc::new(confs)), 4)
+    }
+
+    #[test]
+    fn state_is_moved_to_a_number_that_was_chosen_and_only_if_it_is_wished() {
+        let moves = |confs: &[(&str, &str)]| {
+            let settings = settings_of(confs).unwrap();
+            (settings.state_partitions, settings.repartition_state)
+        };
+        let wish = (REPARTITION_STATE, "true");
+        assert_eq!(moves(&[]), (4, false));
+        assert_eq!(moves(&[wish]), (4, false));
+        assert_eq!(moves(&[(PARTITIONS, "7")]), (7, false));
+        assert_eq!(moves(&[wish, (PARTITIONS, "7")]), (7, true));
+        let not = (REPARTITION_STATE, "false");
+        assert_eq!(moves(&[not, (PARTITIONS, "7")]), (7, false));
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused_in_sparks_words() {
+        for (value, class) in [
+            ("0", "INVALID_CONF_VALUE.REQUIREMENT"),
+            ("-3", "INVALID_CONF_VALUE.REQUIREMENT"),
+            ("many", "INVALID_CONF_VALUE.TYPE_MISMATCH"),
+        ] {
+            let error = settings_of(&[(PARTITIONS, value)]).unwrap_err();
+            assert!(error.message.contains(class), "{}", error.message);
+            assert!(error.message.contains(value), "{}", error.message);
+        }
+        let error = settings_of(&[(REPARTITION_STATE, "maybe")]).unwrap_err();
+        assert!(
+            error.message.contains(REPARTITION_STATE),
+            "{}",
+            error.message
+        );
+    }
 }

@@ -4,8 +4,10 @@ use millstream_checkpoint::storage::StorageRef;
 
 use super::{load::load, store::ColumnarLogStore};
 use crate::{
-    Result, StateLogOptions, StateSchema, StateStore, StateStoreId, StateStoreProvider,
+    PartitionedStore, Repartitioned, Result, StateLogOptions, StateSchema, StateStore,
+    StateStoreId, StateStoreProvider,
     log::{StateLog, StoreFiles},
+    repartition,
     schema::StorageSchema,
 };
 
@@ -61,6 +63,19 @@ impl StateStoreProvider for ColumnarLogProvider {
 
     async fn remove_newer(&self, id: &StateStoreId, version: u64) -> Result<u64> {
         self.log.remove_newer(id, version).await
+    }
+
+    async fn check_repartition(&self, stores: &[PartitionedStore], version: u64) -> Result<()> {
+        repartition::check(&self.log, stores, version).await
+    }
+
+    async fn repartition(
+        &self,
+        store: &PartitionedStore,
+        version: u64,
+        stop: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Repartitioned> {
+        repartition::run(&self.log, self, store, version, stop).await
     }
 
     fn versions_to_retain(&self) -> u64 {

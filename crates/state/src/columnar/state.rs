@@ -286,12 +286,15 @@ impl ColumnarState {
     }
 
     pub(super) fn scan(&self) -> Result<Vec<RecordBatch>> {
+        self.entries().collect()
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<RecordBatch>> {
         let live = self
             .segments
             .iter()
             .filter(|(_, segment)| segment.live.count() > 0);
         live.map(|(_, segment)| hand_out(segment.live_entries()?, &self.schema.entry_out))
-            .collect()
     }
 
     pub(super) fn prefix_scan(&mut self, prefixes: &RecordBatch) -> Result<PrefixMatches> {

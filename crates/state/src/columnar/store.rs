@@ -81,6 +81,10 @@ impl StateStore for ColumnarLogStore {
         self.state.scan()
     }
 
+    fn entries(&self) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send + '_> {
+        Box::new(self.state.entries())
+    }
+
     fn prefix_scan(&mut self, prefixes: &RecordBatch) -> Result<PrefixMatches> {
         self.state.prefix_scan(prefixes)
     }

@@ -266,6 +266,12 @@ impl StoreFiles {
 }
 
 impl Listing {
+    /// Whether there is a file that made `version`.
+    pub(crate) fn holds(&self, version: u64) -> bool {
+        self.deltas.binary_search(&version).is_ok()
+            || self.snapshots.binary_search(&version).is_ok()
+    }
+
     /// Versions that the names promise: reached from a snapshot, or from nothing, without a gap.
     pub(crate) fn loadable(&self) -> Vec<u64> {
         let mut versions: Vec<u64> = self.snapshots.clone();

@@ -61,6 +61,10 @@ pub(crate) struct SnapshotWriter<'a> {
     schema: &'a StorageSchema,
     version: u64,
     lineage: Lineage,
+    /// Whether the version has a delta, which must then be the one of this lineage.
+    has_delta: bool,
+    /// Bytes in memory from which the rest goes to another file.
+    file_bytes: usize,
     waiting: Vec<RecordBatch>,
     waiting_bytes: usize,
     parts: Parts,
@@ -80,6 +84,8 @@ impl<'a> SnapshotWriter<'a> {
             schema,
             version,
             lineage,
+            has_delta: true,
+            file_bytes: files.options.snapshot_file_bytes,
             waiting: Vec::new(),
             waiting_bytes: 0,
             parts: Parts::default(),
@@ -87,13 +93,34 @@ impl<'a> SnapshotWriter<'a> {
         }
     }
 
+    /// A snapshot that is all there is of `version`.
+    pub(crate) fn without_delta(
+        files: &'a StoreFiles,
+        schema: &'a StorageSchema,
+        version: u64,
+        lineage: Lineage,
+        file_bytes: usize,
+    ) -> Self {
+        Self {
+            has_delta: false,
+            file_bytes,
+            ..Self::new(files, schema, version, lineage)
+        }
+    }
+
+    /// Whether the version is still the one that is being written.
+    async fn is_current(&self) -> Result<bool> {
+        match self.has_delta {
+            true => self.files.is_current(self.version, self.lineage).await,
+            false => Ok(true),
+        }
+    }
+
     /// Takes a batch of entries of `bytes` in memory. False when another run of the batch has made the
     /// version anew, so that there is no point in going on.
     pub(crate) async fn push(&mut self, batch: RecordBatch, bytes: usize) -> Result<bool> {
-        if !self.waiting.is_empty()
-            && self.waiting_bytes + bytes > self.files.options.snapshot_file_bytes
-        {
-            if !self.files.is_current(self.version, self.lineage).await? {
+        if !self.waiting.is_empty() && self.waiting_bytes + bytes > self.file_bytes {
+            if !self.is_current().await? {
                 return Ok(false);
             }
             let part = self.parts.count + 1;
@@ -109,7 +136,7 @@ impl<'a> SnapshotWriter<'a> {
     /// Writes the rest, which makes the snapshot valid, and returns its size in bytes; 0 when there is no
     /// point in writing it any more.
     pub(crate) async fn finish(mut self) -> Result<u64> {
-        if !self.files.is_current(self.version, self.lineage).await? {
+        if !self.is_current().await? {
             return Ok(0);
         }
         self.put(FileKind::Snapshot, self.parts).await?;

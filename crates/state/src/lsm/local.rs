@@ -90,6 +90,27 @@ impl Marker {
     }
 }
 
+/// Where the local copy of a store is.
+fn folder_of(root: &Path, id: &StateStoreId) -> PathBuf {
+    root.join(id.operator_id.to_string())
+        .join(id.partition.to_string())
+        .join(&id.store_name)
+}
+
+/// Deletes the local copy of a store, unless somebody uses it.
+pub(super) fn discard(root: &Path, id: &StateStoreId) -> io::Result<()> {
+    let path = folder_of(root, id);
+    let lock = match File::open(path.join("lock")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        lock => lock?,
+    };
+    match lock.try_lock() {
+        Ok(()) => fs::remove_dir_all(&path),
+        Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// A folder that nobody else uses.
 #[derive(Debug)]
 struct LocalFolder {
@@ -102,10 +123,7 @@ struct LocalFolder {
 
 impl LocalFolder {
     fn acquire(root: &Path, id: &StateStoreId) -> io::Result<Self> {
-        let path = root
-            .join(id.operator_id.to_string())
-            .join(id.partition.to_string())
-            .join(&id.store_name);
+        let path = folder_of(root, id);
         fs::create_dir_all(&path)?;
         let lock = File::create(path.join("lock"))?;
         match lock.try_lock() {

@@ -11,10 +11,14 @@ use async_trait::async_trait;
 use lsm_tree::{Cache, DescriptorTable};
 use millstream_checkpoint::storage::StorageRef;
 
-use super::{codec::encoding_fingerprint, local::Caches, replay};
+use super::{
+    codec::encoding_fingerprint,
+    local::{Caches, discard},
+    replay,
+};
 use crate::{
-    Result, StateLogOptions, StateSchema, StateStore, StateStoreId, StateStoreProvider,
-    log::StateLog, schema::StorageSchema,
+    PartitionedStore, Repartitioned, Result, StateLogOptions, StateSchema, StateStore,
+    StateStoreId, StateStoreProvider, log::StateLog, repartition, schema::StorageSchema,
 };
 
 /// Files of all stores that stay open.
@@ -142,6 +146,25 @@ impl StateStoreProvider for LsmProvider {
 
     async fn remove_newer(&self, id: &StateStoreId, version: u64) -> Result<u64> {
         self.log.remove_newer(id, version).await
+    }
+
+    async fn check_repartition(&self, stores: &[PartitionedStore], version: u64) -> Result<()> {
+        repartition::check(&self.log, stores, version).await
+    }
+
+    async fn repartition(
+        &self,
+        store: &PartitionedStore,
+        version: u64,
+        stop: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Repartitioned> {
+        repartition::run(&self.log, self, store, version, stop).await
+    }
+
+    fn forget(&self, id: &StateStoreId) {
+        if let Err(error) = discard(&self.local.folder, id) {
+            tracing::warn!(store = %id, %error, "cannot delete the local copy of a state store");
+        }
     }
 
     fn versions_to_retain(&self) -> u64 {

@@ -308,9 +308,13 @@ impl LsmState {
     }
 
     pub(super) fn scan(&self) -> Result<Vec<RecordBatch>> {
-        self.scan_entries()
-            .map(|batch| hand_out(batch?, &self.schema.entry_out))
-            .collect()
+        self.handed_out().collect()
+    }
+
+    /// All live entries in the layout that the operator asked for.
+    pub(super) fn handed_out(&self) -> impl Iterator<Item = Result<RecordBatch>> {
+        let entries = self.scan_entries();
+        entries.map(|batch| hand_out(batch?, &self.schema.entry_out))
     }
 
     pub(super) fn prefix_scan(&mut self, prefixes: &RecordBatch) -> Result<PrefixMatches> {

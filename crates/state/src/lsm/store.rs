@@ -107,6 +107,10 @@ impl StateStore for LsmStore {
         self.standing.state.scan()
     }
 
+    fn entries(&self) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send + '_> {
+        Box::new(self.standing.state.handed_out())
+    }
+
     fn prefix_scan(&mut self, prefixes: &RecordBatch) -> Result<PrefixMatches> {
         self.standing.state.prefix_scan(prefixes)
     }

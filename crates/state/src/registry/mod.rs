@@ -63,6 +63,8 @@ pub struct MaintenanceSummary {
 pub struct StateRegistry {
     provider: StateStoreProviderRef,
     entries: Mutex<HashMap<StateStoreId, Arc<Entry>>>,
+    /// Stores in partitions that state does not have any more; `None` until somebody has looked.
+    retired: Mutex<Option<Vec<StateStoreId>>>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -93,6 +95,7 @@ impl StateRegistry {
         Self {
             provider,
             entries,
+            retired: Mutex::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
@@ -185,6 +188,39 @@ impl StateRegistry {
         Ok(())
     }
 
+    /// Deletes what is left of stores in partitions that state does not have any more, once no retained version needs
+    /// it. `partitions` is the number of partitions of each operator, `newest` the newest version. Returns the number of
+    /// files deleted.
+    ///
+    /// # Errors
+    /// When the storage fails; what is left is tried again in the next round.
+    pub async fn remove_retired(&self, partitions: &HashMap<u32, u32>, newest: u64) -> Result<u64> {
+        let known = lock(&self.retired).clone();
+        let retired = match known {
+            Some(retired) => retired,
+            None => {
+                let mut stores = self.provider.stores().await?;
+                stores.retain(|id| {
+                    let now = partitions.get(&id.operator_id);
+                    now.is_some_and(|now| id.partition >= *now)
+                });
+                stores
+            }
+        };
+        let oldest = newest.saturating_sub(self.provider.versions_to_retain());
+        let (mut left, mut deleted) = (Vec::new(), 0);
+        for id in retired {
+            self.provider.forget(&id);
+            let last = self.provider.versions(&id).await?.last().copied();
+            match last.is_some_and(|last| last >= oldest) {
+                true => left.push(id),
+                false => deleted += self.provider.remove_newer(&id, 0).await?,
+            }
+        }
+        *lock(&self.retired) = Some(left);
+        Ok(deleted)
+    }
+
     /// Metrics of the loaded stores that are idle, ordered by id.
     pub fn store_metrics(&self) -> Vec<(StateStoreId, StateMetrics)> {
         let entries = lock(&self.entries);
@@ -205,10 +241,11 @@ impl StateRegistry {
         }
     }
 
-    /// Forgets the loaded stores, as when their query stops. Stores that are checked out are freed with
-    /// their guards.
+    /// Forgets the loaded stores, as when their query stops or its state gets other partitions. Stores that are checked
+    /// out are freed with their guards.
     pub fn unload(&self) {
         lock(&self.entries).clear();
+        *lock(&self.retired) = None;
     }
 }
 

@@ -32,7 +32,8 @@
 //! # Variations
 //!
 //! On each state store provider, every scenario is played straight with 1, 2 and 7 state partitions, restarted after every check, and crashed at every fault
-//! point of every addition but the last. A crash may move rows to a later batch, so there the final result counts:
+//! point of every addition but the last. Two more let every run ask for another number of state partitions: restarted after every check, and
+//! crashed at every fault point that moving state passes. A crash may move rows to a later batch, so there the final result counts:
 //! all rows in append mode, the last row of each key in update mode (`key N`: the first N columns), the last
 //! batch in complete mode. `except POINT` leaves a fault point out, where Spark's own rules make a crash there
 //! visible: a crash right after the commit log skips the batch without data, and a row that this batch would have made

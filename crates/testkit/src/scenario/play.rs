@@ -34,6 +34,8 @@ pub struct Variation {
     pub partitions: usize,
     /// Whether the query is restarted after every check.
     pub restart: bool,
+    /// Whether every run asks for another number of state partitions than the one before, and for state to be moved.
+    pub repartition: bool,
     /// How state is kept.
     pub provider: StateProvider,
     /// The fault point at which every `AddData` but the last crashes once.
@@ -55,6 +57,21 @@ const CRASHES: [FaultPoint; 11] = [
     FaultPoint::SourceCommit,
 ];
 
+/// Fault points that moving state to other partitions passes.
+const REPARTITION_CRASHES: [FaultPoint; 8] = [
+    FaultPoint::BeforeOffsetWrite,
+    FaultPoint::AfterOffsetWrite,
+    FaultPoint::BeforeRepartition,
+    FaultPoint::SnapshotWrite,
+    FaultPoint::MidRepartition,
+    FaultPoint::AfterRepartition,
+    FaultPoint::BeforeCommitLog,
+    FaultPoint::AfterCommitLog,
+];
+
+/// The numbers of state partitions that runs ask for, one after the other.
+const ASKED_PARTITIONS: [usize; 4] = [2, 7, 1, 3];
+
 /// All variations.
 pub fn variations() -> Vec<Variation> {
     [StateProvider::ColumnarLog, StateProvider::Lsm]
@@ -64,25 +81,40 @@ pub fn variations() -> Vec<Variation> {
 }
 
 fn variations_on(provider: StateProvider) -> impl Iterator<Item = Variation> {
-    let straight = [1, 2, 7].map(|partitions| Variation {
-        partitions,
+    let plain = Variation {
+        partitions: 2,
         restart: false,
+        repartition: false,
         provider,
         crash: None,
+    };
+    let straight = [1, 2, 7].map(|partitions| Variation {
+        partitions,
+        ..plain
     });
     let restarted = [1, 2].map(|partitions| Variation {
         partitions,
         restart: true,
-        provider,
-        crash: None,
+        ..plain
     });
     let crashed = CRASHES.map(|point| Variation {
-        partitions: 2,
-        restart: false,
-        provider,
         crash: Some(point),
+        ..plain
     });
-    straight.into_iter().chain(restarted).chain(crashed)
+    let moving = Variation {
+        repartition: true,
+        ..plain
+    };
+    let moved = Variation {
+        restart: true,
+        ..moving
+    };
+    let moved_and_crashed = REPARTITION_CRASHES.map(|point| Variation {
+        crash: Some(point),
+        ..moving
+    });
+    let all = straight.into_iter().chain(restarted).chain(crashed);
+    all.chain([moved]).chain(moved_and_crashed)
 }
 
 /// Committed batches by id; a batch that is run again replaces itself.
@@ -159,6 +191,10 @@ struct Play<'a> {
     /// What straight play would have put out, for the final comparison of a crashed one.
     expected: Vec<Vec<String>>,
     fired: usize,
+    /// Runs that were started.
+    starts: usize,
+    /// The number of state partitions that the run asked for, if it asked for state to be moved.
+    asked: Option<usize>,
 }
 
 /// Plays a scenario in one variation.
@@ -211,6 +247,8 @@ pub async fn play(scenario: &Scenario, variation: Variation) -> Result<(), Scena
         checked: None,
         expected: vec![],
         fired: 0,
+        starts: 0,
+        asked: None,
     };
     play.run().await
 }
@@ -248,13 +286,28 @@ impl Play<'_> {
                 self.stop().await;
                 Ok(())
             }
-            "StartStream" => self.start(Faults::none()).await,
+            "StartStream" => self.start(Faults::none(), false).await,
             "ExpectFailure" => self.expect_failure(&step.argument).await,
             other => Err(format!("unknown verb {other}")),
         }
     }
 
-    async fn start(&mut self, faults: Faults) -> Result<(), String> {
+    /// The number of state partitions that the next run asks for, and whether state is to be moved.
+    fn asks(&mut self, after_crash: bool) -> (usize, bool) {
+        self.starts += 1;
+        let next = ASKED_PARTITIONS[self.starts % ASKED_PARTITIONS.len()];
+        let (partitions, moves) = match self.variation.repartition {
+            false => (self.variation.partitions, false),
+            // What was begun is finished, whatever the run after the crash asks for: every other one asks for nothing.
+            true if after_crash && self.starts.is_multiple_of(4) => (5, false),
+            true => (next, true),
+        };
+        self.asked = moves.then_some(partitions);
+        (partitions, moves)
+    }
+
+    async fn start(&mut self, faults: Faults, after_crash: bool) -> Result<(), String> {
+        let (state_partitions, repartition_state) = self.asks(after_crash);
         let (plan, schema, session) = self.planner.query(&self.scenario.sql).await?;
         let manager = StreamingQueryManager::new(
             tokio::runtime::Handle::current(),
@@ -275,7 +328,8 @@ impl Play<'_> {
                 },
                 settings: QuerySettings {
                     parallelism: 2,
-                    state_partitions: self.variation.partitions,
+                    state_partitions,
+                    repartition_state,
                     state_provider: self.variation.provider,
                     // Nothing fits into memory, so that every batch reads the disk.
                     local_state: LocalStateSettings {
@@ -307,7 +361,7 @@ impl Play<'_> {
             self.stop().await;
             let faults = Faults::new();
             faults.arm(point, 1, FaultAction::Fail);
-            self.start(faults.clone()).await?;
+            self.start(faults.clone(), false).await?;
             self.append(step)?;
             return self.crash(point, &faults).await;
         }
@@ -329,11 +383,11 @@ impl Play<'_> {
             self.append_to(stream, &lines)?;
         }
         let Some(point) = crash else {
-            return self.start(Faults::none()).await;
+            return self.start(Faults::none(), false).await;
         };
         let faults = Faults::new();
         faults.arm(point, 1, FaultAction::Fail);
-        self.start(faults.clone()).await?;
+        self.start(faults.clone(), false).await?;
         self.crash(point, &faults).await
     }
 
@@ -348,7 +402,7 @@ impl Play<'_> {
             ));
         }
         self.stop().await;
-        self.start(Faults::none()).await
+        self.start(Faults::none(), true).await
     }
 
     fn append(&mut self, step: &Step) -> Result<(), String> {
@@ -366,7 +420,7 @@ impl Play<'_> {
 
     async fn process(&mut self) -> Result<(), String> {
         if self.query.is_none() {
-            self.start(Faults::none()).await?;
+            self.start(Faults::none(), false).await?;
         }
         let Some(query) = &self.query else {
             return Ok(());
@@ -395,6 +449,7 @@ impl Play<'_> {
             new
         };
         compare(&expected, &sorted(new))?;
+        self.check_partitions()?;
         self.restart_if_asked().await;
         Ok(())
     }
@@ -408,6 +463,7 @@ impl Play<'_> {
         }
         let last = self.last_batch();
         compare(&expected, &sorted(last))?;
+        self.check_partitions()?;
         self.restart_if_asked().await;
         Ok(())
     }
@@ -420,6 +476,20 @@ impl Play<'_> {
             .find(|lines| !lines.is_empty())
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// State is where the run asked for it.
+    fn check_partitions(&self) -> Result<(), String> {
+        let recent = self.query.as_ref().map(StreamingQuery::recent_progress);
+        let recent = recent.unwrap_or_default();
+        let operators = recent.iter().flat_map(|progress| &progress.state_operators);
+        for operator in operators {
+            let found = operator.num_shuffle_partitions as usize;
+            if let Some(asked) = self.asked.filter(|asked| *asked != found) {
+                return Err(format!("state is in {found} partitions, not in {asked}"));
+            }
+        }
+        Ok(())
     }
 
     async fn restart_if_asked(&mut self) {

@@ -19,7 +19,7 @@ use datafusion::{
     },
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use millstream_state::{StateSchema, StateStoreGuard, StateStoreId};
+use millstream_state::{DEFAULT_STORE, StateSchema, StateStoreGuard, StateStoreId};
 
 use super::{
     accumulators::Aggregates,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     batch::{BatchContext, external},
-    operator::{OperatorMetrics, exchange::only_child},
+    operator::{KeepsState, OperatorMetrics, OperatorStore, exchange::only_child},
     plan::OutputMode,
     time::BatchWatermarks,
 };
@@ -92,6 +92,17 @@ impl StateAggregateExec {
             operator_id,
             properties,
         })
+    }
+}
+
+impl KeepsState for StateAggregateExec {
+    fn stores(&self) -> Vec<OperatorStore> {
+        vec![OperatorStore {
+            operator_id: self.operator_id,
+            name: DEFAULT_STORE,
+            schema: self.state.clone(),
+            placed_by: self.state.key.fields().len(),
+        }]
     }
 }
 

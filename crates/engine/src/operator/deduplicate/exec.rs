@@ -19,12 +19,12 @@ use datafusion::{
     },
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use millstream_state::{StateStoreGuard, StateStoreId};
+use millstream_state::{DEFAULT_STORE, StateStoreGuard, StateStoreId};
 
 use super::seen::{Expiry, Seen, event_times};
 use crate::{
     batch::{BatchContext, external},
-    operator::{OperatorMetrics, exchange::only_child},
+    operator::{KeepsState, OperatorMetrics, OperatorStore, exchange::only_child},
     time::BatchWatermarks,
 };
 
@@ -73,6 +73,17 @@ impl StateDeduplicateExec {
             operator_id,
             properties,
         })
+    }
+}
+
+impl KeepsState for StateDeduplicateExec {
+    fn stores(&self) -> Vec<OperatorStore> {
+        vec![OperatorStore {
+            operator_id: self.operator_id,
+            name: DEFAULT_STORE,
+            schema: self.expiry.state(&self.key),
+            placed_by: self.columns.keys,
+        }]
     }
 }
 

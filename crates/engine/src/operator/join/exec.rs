@@ -15,8 +15,14 @@ use datafusion::{
 };
 use futures::{TryStreamExt, stream};
 
-use super::{layout::SideLayout, run::PartitionRun};
-use crate::batch::BatchContext;
+use super::{
+    layout::SideLayout,
+    run::{PartitionRun, STORES},
+};
+use crate::{
+    batch::BatchContext,
+    operator::{KeepsState, OperatorStore},
+};
 
 /// Joins two streams, keeping the rows of both in state.
 #[derive(Debug, Clone)]
@@ -82,6 +88,20 @@ impl SymmetricHashJoinExec {
             operator_id,
             properties,
         })
+    }
+}
+
+impl KeepsState for SymmetricHashJoinExec {
+    fn stores(&self) -> Vec<OperatorStore> {
+        let sides = STORES.into_iter().zip(&self.sides);
+        sides
+            .map(|(name, side)| OperatorStore {
+                operator_id: self.operator_id,
+                name,
+                schema: side.layout.state().clone(),
+                placed_by: side.layout.keys(),
+            })
+            .collect()
     }
 }
 

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Names of the stores, by side.
-const STORES: [&str; 2] = ["left", "right"];
+pub(super) const STORES: [&str; 2] = ["left", "right"];
 /// Rows of one batch and side and partition that can be told apart.
 const SEQUENCE_BITS: u32 = 32;
 

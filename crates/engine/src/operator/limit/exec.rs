@@ -21,11 +21,11 @@ use datafusion::{
     },
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use millstream_state::{StateSchema, StateStoreGuard, StateStoreId};
+use millstream_state::{DEFAULT_STORE, StateSchema, StateStoreGuard, StateStoreId};
 
 use crate::{
     batch::{BatchContext, external},
-    operator::{OperatorMetrics, exchange::only_child},
+    operator::{KeepsState, OperatorMetrics, OperatorStore, exchange::only_child},
 };
 
 /// Lets rows through until the query has put out as many as the limit says.
@@ -52,6 +52,17 @@ impl GlobalLimitExec {
             operator_id,
             properties,
         }
+    }
+}
+
+impl KeepsState for GlobalLimitExec {
+    fn stores(&self) -> Vec<OperatorStore> {
+        vec![OperatorStore {
+            operator_id: self.operator_id,
+            name: DEFAULT_STORE,
+            schema: state_schema(),
+            placed_by: 0,
+        }]
     }
 }
 

@@ -19,13 +19,13 @@ use datafusion::{
     },
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use millstream_state::{StateSchema, StateStoreGuard, StateStoreId};
+use millstream_state::{DEFAULT_STORE, StateSchema, StateStoreGuard, StateStoreId};
 
 use super::merge::Merge;
 use crate::{
     batch::{BatchContext, external},
     operator::{
-        OperatorMetrics,
+        KeepsState, OperatorMetrics, OperatorStore,
         aggregate::{
             accumulators::Aggregates,
             groups::{Groups, finish, project, slices},
@@ -113,6 +113,18 @@ impl SessionAggregateExec {
             sessions,
             properties,
         })
+    }
+}
+
+impl KeepsState for SessionAggregateExec {
+    fn stores(&self) -> Vec<OperatorStore> {
+        // Sessions of a key merge, so they are together.
+        vec![OperatorStore {
+            operator_id: self.sessions.operator_id,
+            name: DEFAULT_STORE,
+            schema: self.state.clone(),
+            placed_by: self.sessions.keys,
+        }]
     }
 }
 

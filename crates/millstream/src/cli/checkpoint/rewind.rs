@@ -89,7 +89,10 @@ async fn check(
     if committed.is_none() {
         return Err(no("it is not committed".to_string()));
     }
-    for id in stores {
+    let partitions = dir.state_partitions(batch).await.map_err(of_checkpoint)?;
+    // Partitions that state got later, or had before, hold nothing of the batch.
+    let had = |id: &&StateStoreId| partitions.is_none_or(|had| (id.partition as usize) < had);
+    for id in stores.iter().filter(had) {
         let versions = provider.versions(id).await.map_err(of_state)?;
         if versions.binary_search(&(batch + 1)).is_err() {
             return Err(no(format!("the state that it left is gone ({id})")));

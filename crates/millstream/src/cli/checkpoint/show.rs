@@ -1,7 +1,7 @@
 //! `millstream checkpoint show`.
 use std::fmt::Write;
 
-use millstream_checkpoint::{CheckpointDir, NextBatch, OffsetSeq, OperatorFact};
+use millstream_checkpoint::{CheckpointDir, NextBatch, OffsetSeq, OperatorFact, STATE_PARTITIONS};
 
 use super::{ShowArguments, columns, moment, of_checkpoint, open, size, weigh};
 use crate::cli::CliError;
@@ -19,9 +19,8 @@ pub async fn show(arguments: &ShowArguments) -> Result<String, CliError> {
             let _ = writeln!(text, "next        {}", described(&next));
             if let Some((watermark_ms, record)) = latest(&next) {
                 let _ = writeln!(text, "watermark   {}", moment(watermark_ms));
-                let conf = "spark.sql.shuffle.partitions";
-                if let Some(partitions) = record.metadata.conf.get(conf) {
-                    let _ = writeln!(text, "pinned      {conf}={partitions}");
+                if let Some(partitions) = record.metadata.conf.get(STATE_PARTITIONS) {
+                    let _ = writeln!(text, "pinned      {STATE_PARTITIONS}={partitions}");
                 }
             }
         }
@@ -41,12 +40,18 @@ fn described(next: &NextBatch) -> String {
         NextBatch::First => "batch 0: nothing was recorded yet".to_string(),
         NextBatch::Rerun {
             batch_id,
+            offsets,
+            previous,
             last_committed,
             ..
         } => {
             let done = last_committed.map_or("none".to_string(), |id| format!("batch {id}"));
+            let moves = previous.as_ref().and_then(|it| offsets.repartitions(it));
+            let what = moves.map_or(String::new(), |(from, to)| {
+                format!(", which moves state from {from} to {to} partitions")
+            });
             format!(
-                "batch {batch_id} again: it was begun and not committed (last one done: {done})"
+                "batch {batch_id} again{what}: it was begun and not committed (last one done: {done})"
             )
         }
         NextBatch::Fresh { batch_id, .. } => format!("batch {batch_id}, a new one"),
@@ -71,19 +76,33 @@ async fn batches(dir: &CheckpointDir, last: usize, text: &mut String) -> Result<
     let _ = writeln!(text, "\n{} batches recorded", offsets.len());
     let header = ["batch", "", "started", "watermark", "ends at"];
     let mut rows = vec![header.map(str::to_string).to_vec()];
-    for id in offsets.iter().skip(offsets.len().saturating_sub(last)) {
+    let mut before: Option<OffsetSeq> = None;
+    let listed = offsets.len().saturating_sub(last);
+    if let Some(id) = listed.checked_sub(1).and_then(|before| offsets.get(before)) {
+        before = dir.offsets().get(*id).await.unwrap_or_default();
+    }
+    for id in offsets.iter().skip(listed) {
         let state = match commits.contains(id) {
             true => "committed",
             false => "begun",
         };
+        let previous = before.take();
         rows.push(match dir.offsets().get(*id).await {
-            Ok(Some(record)) => vec![
-                id.to_string(),
-                state.to_string(),
-                moment(record.metadata.batch_timestamp_ms),
-                moment(record.metadata.batch_watermark_ms),
-                ends(&record),
-            ],
+            Ok(Some(record)) => {
+                let moves = previous.and_then(|previous| record.repartitions(&previous));
+                let row = vec![
+                    id.to_string(),
+                    state.to_string(),
+                    moment(record.metadata.batch_timestamp_ms),
+                    moment(record.metadata.batch_watermark_ms),
+                    match moves {
+                        Some((from, to)) => format!("state moved from {from} to {to} partitions"),
+                        None => ends(&record),
+                    },
+                ];
+                before = Some(record);
+                row
+            }
             Ok(None) => vec![id.to_string(), "gone".to_string()],
             Err(error) => vec![id.to_string(), format!("unreadable: {error}")],
         });

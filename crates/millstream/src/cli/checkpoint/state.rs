@@ -1,4 +1,7 @@
 //! `millstream checkpoint state`: every store is loaded at its newest version.
+//!
+//! Partitions that state does not have any more, since it got another number of them, are shown until their files go, and
+//! their rows are not counted.
 use std::{fmt::Write, time::Duration};
 
 use millstream_checkpoint::CheckpointDir;
@@ -37,14 +40,30 @@ pub async fn show(location: &str) -> Result<String, CliError> {
         "memory",
     ];
     let mut rows = vec![header.map(str::to_string).to_vec()];
-    let mut total = 0;
+    let done = dir.commits().latest_id().await.map_err(of_checkpoint)?;
+    let partitions = match done {
+        Some(batch) => dir.state_partitions(batch).await.map_err(of_checkpoint)?,
+        None => None,
+    };
+    let (mut total, mut former) = (0, 0);
     for id in &stores {
-        let (row, keys) = store(&dir, &provider, id).await?;
+        let (mut row, keys) = store(&dir, &provider, id).await?;
+        if partitions.is_some_and(|partitions| id.partition as usize >= partitions) {
+            row.push("former".to_string());
+            former += 1;
+        } else {
+            total += keys;
+        }
         rows.push(row);
-        total += keys;
     }
     let mut text = columns(&rows);
-    let _ = writeln!(text, "{} stores, {total} rows", stores.len());
+    let _ = writeln!(text, "{} stores, {total} rows", stores.len() - former);
+    if former > 0 {
+        let _ = writeln!(
+            text,
+            "{former} stores of former partitions, kept for going back to a batch"
+        );
+    }
     Ok(text)
 }
 
