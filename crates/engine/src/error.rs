@@ -94,6 +94,18 @@ pub enum EngineError {
         /// What changed.
         changes: String,
     },
+    /// An operator does not say which stores it has, and what places their rows.
+    #[error(
+        "the state of operator {operator_id} ({name}) cannot be moved to another number of partitions: it is not known \
+         which key columns place its rows. Start the query without spark.millstream.checkpoint.repartitionState, and it \
+         goes on with the number that it has"
+    )]
+    UnknownState {
+        /// The operator.
+        operator_id: u32,
+        /// Its name in progress reports.
+        name: &'static str,
+    },
     /// State could not be moved to another number of partitions.
     #[error(
         "moving the state from {from} to {to} partitions in batch {batch_id} failed: {source}. The next start tries again; \

@@ -233,11 +233,9 @@ fn stores(from: &StreamingPlan, to: &StreamingPlan) -> Result<Vec<PartitionedSto
         }
         if stores.len() == before {
             // Going on would leave its state behind.
-            return Err(EngineError::Task {
-                message: format!(
-                    "operator {} ({}) does not say which stores it has",
-                    operator.id, operator.name
-                ),
+            return Err(EngineError::UnknownState {
+                operator_id: operator.id,
+                name: operator.name,
             });
         }
     }

@@ -57,12 +57,12 @@ const CRASHES: [FaultPoint; 11] = [
     FaultPoint::SourceCommit,
 ];
 
-/// Fault points that moving state to other partitions passes.
-const REPARTITION_CRASHES: [FaultPoint; 8] = [
+/// Fault points that moving state to other partitions passes. (A snapshot is also written beside a batch, which does not
+/// fail by it; the engine's own tests have that point.)
+const REPARTITION_CRASHES: [FaultPoint; 7] = [
     FaultPoint::BeforeOffsetWrite,
     FaultPoint::AfterOffsetWrite,
     FaultPoint::BeforeRepartition,
-    FaultPoint::SnapshotWrite,
     FaultPoint::MidRepartition,
     FaultPoint::AfterRepartition,
     FaultPoint::BeforeCommitLog,

@@ -1,7 +1,7 @@
 //! `millstream checkpoint state`: every store is loaded at its newest version.
 //!
-//! Partitions that state does not have any more, since it got another number of them, are shown until their files go, and
-//! their rows are not counted.
+//! Partitions that the last committed batch did not have (state was moved to another number of them, or is about to be) are
+//! shown, and their rows are not counted.
 use std::{fmt::Write, time::Duration};
 
 use millstream_checkpoint::CheckpointDir;
@@ -45,23 +45,23 @@ pub async fn show(location: &str) -> Result<String, CliError> {
         Some(batch) => dir.state_partitions(batch).await.map_err(of_checkpoint)?,
         None => None,
     };
-    let (mut total, mut former) = (0, 0);
+    let (mut total, mut others) = (0, 0);
     for id in &stores {
         let (mut row, keys) = store(&dir, &provider, id).await?;
         if partitions.is_some_and(|partitions| id.partition as usize >= partitions) {
-            row.push("former".to_string());
-            former += 1;
+            row.push("not in use".to_string());
+            others += 1;
         } else {
             total += keys;
         }
         rows.push(row);
     }
     let mut text = columns(&rows);
-    let _ = writeln!(text, "{} stores, {total} rows", stores.len() - former);
-    if former > 0 {
+    let _ = writeln!(text, "{} stores, {total} rows", stores.len() - others);
+    if others > 0 {
         let _ = writeln!(
             text,
-            "{former} stores of former partitions, kept for going back to a batch"
+            "{others} stores of partitions that state was in before, or is to be moved to"
         );
     }
     Ok(text)

@@ -4,12 +4,30 @@ use datafusion::arrow::{
     array::{ArrayRef, Int64Array, RecordBatch},
     datatypes::{DataType, Field, Schema},
 };
-use millstream_checkpoint::{CommitMetadata, OffsetSeq};
+use millstream_checkpoint::{CommitMetadata, OffsetSeq, STATE_PARTITIONS};
 use millstream_engine::query::RestartReport;
 use millstream_spark::streaming::Rehearsed;
-use millstream_state::{StateSchema, StateStoreId, StateStoreProvider};
+use millstream_state::{PartitionedStore, StateSchema, StateStoreId, StateStoreProvider};
 
 use super::{state::provider, *};
+
+fn column(name: &str) -> Arc<Schema> {
+    Arc::new(Schema::new(vec![Field::new(name, DataType::Int64, true)]))
+}
+
+fn counts() -> StateSchema {
+    StateSchema::new(column("k"), column("n"))
+}
+
+fn record(offset: i64, partitions: &str) -> OffsetSeq {
+    let mut record = OffsetSeq {
+        offsets: vec![Some(format!("{{\"logOffset\":{offset}}}"))],
+        ..Default::default()
+    };
+    let conf = &mut record.metadata.conf;
+    conf.insert(STATE_PARTITIONS.to_string(), partitions.to_string());
+    record
+}
 
 /// Three committed batches of a query with one store of one key more a batch.
 async fn checkpoint(folder: &tempfile::TempDir) -> CheckpointDir {
@@ -21,16 +39,12 @@ async fn checkpoint(folder: &tempfile::TempDir) -> CheckpointDir {
     )
     .await
     .unwrap();
-    let column = |name: &str| Arc::new(Schema::new(vec![Field::new(name, DataType::Int64, true)]));
-    let schema = StateSchema::new(column("k"), column("n"));
+    let schema = counts();
     let provider = provider(&dir);
     let id = StateStoreId::new(0, 0);
     let mut store = provider.open(&id, &schema, 0).await.unwrap();
     for batch in 0..3_i64 {
-        let mut record = OffsetSeq {
-            offsets: vec![Some(format!("{{\"logOffset\":{batch}}}"))],
-            ..Default::default()
-        };
+        let mut record = record(batch, "1");
         record.metadata.batch_watermark_ms = batch * 1000;
         dir.offsets().add(batch as u64, &record).await.unwrap();
         let one = |schema: Arc<Schema>| {
@@ -45,6 +59,67 @@ async fn checkpoint(folder: &tempfile::TempDir) -> CheckpointDir {
         dir.commits().add(batch as u64, &commit).await.unwrap();
     }
     dir
+}
+
+/// The same, with a fourth batch that moves state from one partition to two.
+async fn moved(folder: &tempfile::TempDir) -> CheckpointDir {
+    let dir = checkpoint(folder).await;
+    dir.offsets().add(3, &record(2, "2")).await.unwrap();
+    let store = PartitionedStore {
+        operator_id: 0,
+        store_name: "default".to_string(),
+        schema: counts(),
+        placed_by: 1,
+        from: 1,
+        to: 2,
+    };
+    let move_of_state = provider(&dir);
+    let done = move_of_state.repartition(&store, 3, &|| false).await;
+    done.unwrap();
+    let commit = CommitMetadata {
+        next_batch_watermark_ms: 3000,
+    };
+    dir.commits().add(3, &commit).await.unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn a_move_of_state_is_told_and_gone_back_over() {
+    let folder = tempfile::tempdir().unwrap();
+    moved(&folder).await;
+    let location = folder.path().to_str().unwrap();
+    let arguments = ShowArguments {
+        dir: location.to_string(),
+        batches: 1,
+    };
+    let text = show::show(&arguments).await.unwrap();
+    assert!(text.contains("partitions=2\n"), "{text}");
+    assert!(
+        text.contains("state moved from 1 to 2 partitions"),
+        "{text}"
+    );
+    let text = state::show(location).await.unwrap();
+    assert!(text.ends_with("2 stores, 3 rows\n"), "{text}");
+    // Begun and not finished: the second partition does not count yet.
+    let commit = folder.path().join("commits/3");
+    let bytes = std::fs::read(&commit).unwrap();
+    std::fs::remove_file(&commit).unwrap();
+    let text = show::show(&arguments).await.unwrap();
+    let again = "batch 3 again, which moves state from 1 to 2 partitions";
+    assert!(text.contains(again), "{text}");
+    let text = state::show(location).await.unwrap();
+    assert!(
+        text.contains("1 stores of partitions that state was in"),
+        "{text}"
+    );
+    std::fs::write(&commit, bytes).unwrap();
+    // To the move itself, and to before it.
+    rewind::rewind(&to(&folder, 3)).await.unwrap();
+    assert!(folder.path().join("state/0/1/4.snapshot").exists());
+    rewind::rewind(&to(&folder, 2)).await.unwrap();
+    assert!(!folder.path().join("state/0/1/4.snapshot").exists());
+    let text = state::show(location).await.unwrap();
+    assert!(text.ends_with("1 stores, 3 rows\n"), "{text}");
 }
 
 fn to(folder: &tempfile::TempDir, batch: u64) -> RewindArguments {
