@@ -159,6 +159,7 @@ async fn query_that_died_before_its_commit_runs_the_batch_again() {
         offsets,
         previous: Some(previous),
         last_committed,
+        watermark_ms: _,
     } = next
     else {
         panic!("{next:?}")
