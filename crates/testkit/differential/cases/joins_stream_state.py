@@ -118,6 +118,25 @@ def half_tagged(how: str):
 
 runs("event_time_key_of_one_side", {name: half_tagged(TYPES[name]) for name in ("inner", "right")}, KEYED)
 
+
+def one_watermark(tagged: str, how: str, *, deduplicated=()):
+    """A range over two event times of which one alone has a watermark; `deduplicated`: sides, and "above"."""
+    def join(env):
+        left, right = (side(env, name, delay="10 minutes" if name == tagged else None) for name in "lr")
+        left = left.dropDuplicates(["lid", "lt", "lv"]) if "l" in deduplicated else left
+        right = right.dropDuplicates(["rid", "rt", "rv"]) if "r" in deduplicated else right
+        df = left.join(right, expr(RANGE), how)
+        return df.dropDuplicates(["lid", "rt"]).select("lid", "rt") if "above" in deduplicated else df
+
+    return join
+
+
+# Spark takes outer joins whose range would do if both sides had a watermark. With one alone no row ever leaves state: the side
+# that has it waits for the other's, the side without it has no time to leave by. Rows without a match are never told.
+runs("range_with_the_left_watermark", {name: one_watermark("l", TYPES[name]) for name in ("inner", "right", "full")}, STEPS)
+runs("range_with_the_right_watermark", {name: one_watermark("r", TYPES[name]) for name in ("left", "full", "semi")}, STEPS)
+runs("range_with_the_left_watermark_full", {"deduplicated": one_watermark("l", "fullOuter", deduplicated=["above"])}, STEPS)
+
 FILTERED = [
     {"l": [at("10:00", id=1, v="a"), at("10:01", id=1, v="b")], "r": [at("10:02", id=1, v="x"), at("10:03", id=1, v="y")]},
     both("10:20"), both("10:40"),

@@ -14,6 +14,7 @@ every answer must be recorded again. The same text builds the batch query over t
 """
 
 import random
+import re
 from dataclasses import dataclass, field
 
 from pyspark.sql.functions import col, expr, session_window, window
@@ -37,7 +38,7 @@ class Query:
     # Columns that identify a row of the last aggregation's output; None if it is none.
     keys: list[str] | None = None
     stateful: int = 0
-    # What makes the answer something else than a batch query's: "within watermark", "limit", "having".
+    # What makes the answer something else than a batch query's: "within watermark", "limit", "having", "one watermark".
     caveats: set[str] = field(default_factory=set)
     # Whether rows come in the order of one file, so that it is known which of several is the first.
     ordered: bool = False
@@ -95,6 +96,11 @@ def clock(minute: int, second: int) -> str:
 # ---- origins --------------------------------------------------------------------------------------------
 
 
+def later(df):
+    """A computed column has no watermark."""
+    return df.withColumn("t", expr("t + interval 90 seconds"))
+
+
 STATELESS = [
     lambda df: df.filter("v > 0"),
     lambda df: df.filter("k is not null"),
@@ -105,24 +111,29 @@ STATELESS = [
     lambda df: df.withColumn("k", expr("upper(coalesce(k, g, 'none'))")),
     lambda df: df.withColumn("k", expr("case when v > 4 then 'big' else k end")),
     lambda df: df.select("v", "d", "t", "k", "u", "g"),
-    lambda df: df.withColumn("t", expr("t + interval 90 seconds")),
+    later,
     lambda df: df.withColumn("v", expr("explode(array(v, v + 1))")),
     lambda df: df.withColumnRenamed("g", "h").withColumnRenamed("h", "g"),
 ]
 DELAYS = ["0 seconds", "5 minutes", "10 minutes", "30 minutes", "1 hour"]
 
 
-def source(draw, env, name="in", *, watermark=0.85, files=None):
-    """An input with `EVENT`'s columns; a watermark above or below random filters and projections."""
+def source(draw, env, name="in", *, watermark=0.85, files=None, timed: set | None = None):
+    """An input with `EVENT`'s columns; a watermark above or below random filters and projections. If `t` has it in the end,
+    `name` gets into `timed`."""
     df = env.events(EVENT, name, maxFilesPerTrigger=files or draw.choice([1, 1, 2, 3]))
     delay = draw.choice(DELAYS)
     marked, first = often(draw, watermark), often(draw, 0.5)
-    if marked and first:
+    has_it = marked and first
+    if has_it:
         df = df.withWatermark("t", delay)
     for _ in range(draw.choice([0, 0, 1, 2])):
-        df = draw.choice(STATELESS)(df)
+        operation = draw.choice(STATELESS)
+        df, has_it = operation(df), has_it and operation is not later
     if marked and not first:
-        df = df.withWatermark("t", delay)
+        df, has_it = df.withWatermark("t", delay), True
+    if has_it and timed is not None:
+        timed.add(name)
     return df
 
 
@@ -160,9 +171,10 @@ KINDS = ["inner"] * 5 + ["left_outer"] * 3 + ["right_outer", "full_outer", "full
 def join(draw, env):
     """Two streams joined; afterwards `t` is one of the two event times."""
     kind, condition = draw.choice(KINDS), draw.choice(JOIN_CONDITIONS)
+    timed = set()
 
     def side(name, p):
-        df = source(draw, env, name, watermark=0.93)
+        df = source(draw, env, name, watermark=0.93, timed=timed)
         if often(draw, 0.1):
             df = df.dropDuplicates(["k", "t", "v"])
         elif often(draw, 0.12):
@@ -178,7 +190,8 @@ def join(draw, env):
         t = draw.choice(["lt", "lt", "rt"])
         other = ["rt as other" if t == "lt" else "lt as other"] if often(draw, 0.3) else []
         df = df.selectExpr(f"{t} as t", "lk as k", "rv as v", "lv", "rk", *other)
-    return Query(df, [f"{kind} join"], stateful=1)
+    waits = kind.endswith("outer") and len(timed) == 1 and not re.search("lt = rt|lw = rw", condition)
+    return Query(df, [f"{kind} join"], stateful=1, caveats={"one watermark"} if waits else set())
 
 
 TABLE = "values ('a', 1, 'one'), ('a', 2, 'two'), ('c', 9, null), (null, 5, 'five') as names(tk, tv, name)"
