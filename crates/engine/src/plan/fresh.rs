@@ -21,7 +21,7 @@ use datafusion::{
     logical_expr::Volatility,
     physical_expr::{PhysicalExpr, ScalarFunctionExpr},
     physical_plan::{
-        ExecutionPlan,
+        ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions,
         aggregates::AggregateExec,
         coalesce_partitions::CoalescePartitionsExec,
         coop::CooperativeExec,
@@ -82,7 +82,10 @@ fn fresh(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let children = children.collect::<Result<Vec<_>>>()?;
     let plan = match children.is_empty() {
         true => Arc::clone(plan),
-        false => Arc::clone(plan).with_new_children(children)?,
+        false => {
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+            Arc::clone(plan).replace_children(children, options)?
+        }
     };
     plan.reset_state()
 }
