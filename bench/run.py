@@ -115,7 +115,7 @@ def panes(engines, folder, rows):
 def bounded(engines, folder, keys):
     """State larger than memory, on Millstream alone: does the cost of a commit grow with the state, and what does the process take?"""
     bench = Stateful("keys", "RocksDB")
-    figures = bench.figures(engines.on_millstream, folder, bench.events(folder, keys, 120), 1, 256)
+    figures = bench.figures(engines.on_millstream, folder, bench.events(folder, keys, 120), 1, 128)
     commits = [int(ms) for ms in figures["commits_ms"].split(",")]
     quarter = len(commits) // 4
     first, last = (sorted(part)[quarter // 2] for part in (commits[:quarter], commits[-quarter:]))
