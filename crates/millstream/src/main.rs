@@ -1,6 +1,6 @@
 //! The `millstream` command, and how its process holds memory.
 //!
-//! Half of the time of a small batch went into pages that the system zeroed anew, in two ways that are turned off here:
+//! Nearly half of the time of stateful batches went into pages that the system zeroed anew, in two ways that are turned off here:
 //!
 //! * The allocator gave freed memory back after 10 ms, and the next batch asked for it again. It now stays for
 //!   [`KEEP_FREED_MS`]; a server that has become idle gives it back. `MIMALLOC_PURGE_DELAY` overrides that.
