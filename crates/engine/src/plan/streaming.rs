@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    common::Result,
+    common::{
+        Result,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
     execution::{SessionState, SessionStateBuilder},
-    logical_expr::LogicalPlan,
+    logical_expr::{Extension, LogicalPlan},
     physical_optimizer::optimizer::PhysicalOptimizer,
     physical_plan::{ExecutionPlan, displayable},
 };
@@ -29,7 +32,7 @@ use super::{
     rewrite::{Rewrite, StatefulOperator},
 };
 use crate::{
-    operator::{OperatorStore, stores_of},
+    operator::{self, OperatorStore, stores_of},
     source::StreamTable,
     time::WatermarkFlow,
 };
@@ -43,6 +46,8 @@ pub struct StreamingPlan {
     pub watermark_delays_ms: Vec<i64>,
     /// Stateful operators by id.
     pub operators: Vec<StatefulOperator>,
+    /// Their ids as progress tells them: each before its inputs, a left input before a right one.
+    pub told_order: Vec<u32>,
     /// What each stateful operator computes, by id.
     pub descriptions: Vec<(u32, Vec<OperatorFact>)>,
     /// How the watermark passes the stateful operators.
@@ -68,6 +73,7 @@ impl StreamingPlan {
         let batch_time = BatchTime::default();
         let plan = rewrite.plan(without_brackets(plan)?)?;
         let descriptions = describe(&plan)?;
+        let told_order = stateful_from_the_top(&plan)?;
         let plan = bind_batch_time(plan, &batch_time)?;
         let session = streaming_session(session, parallelism);
         let optimized = session.optimize(&plan)?;
@@ -81,6 +87,7 @@ impl StreamingPlan {
             sources: rewrite.sources,
             watermark_delays_ms: rewrite.delays,
             operators: rewrite.operators,
+            told_order,
             descriptions,
             batch_time,
             optimized,
@@ -117,6 +124,18 @@ impl StreamingPlan {
             format!("== Physical Plan ==\n{physical}")
         }
     }
+}
+
+/// Ids of the stateful operators of a rewritten plan, each before its inputs.
+fn stateful_from_the_top(plan: &LogicalPlan) -> Result<Vec<u32>> {
+    let mut ids = vec![];
+    plan.apply(|plan| {
+        if let LogicalPlan::Extension(Extension { node }) = plan {
+            ids.extend(operator::id_of(node.as_ref()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(ids)
 }
 
 /// The session, with the planner and the settings of streaming plans.

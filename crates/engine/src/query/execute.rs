@@ -469,7 +469,11 @@ impl OpenRun {
                     .collect(),
             }
         };
-        self.plan.operators.iter().rev().map(of).collect()
+        let from_the_top = self.plan.told_order.iter();
+        from_the_top
+            .filter_map(|id| self.plan.operators.get(*id as usize))
+            .map(of)
+            .collect()
     }
 
     /// The report of a trigger that found nothing to do.

@@ -135,7 +135,10 @@ def one_watermark(tagged: str, how: str, *, deduplicated=()):
 # that has it waits for the other's, the side without it has no time to leave by. Rows without a match are never told.
 runs("range_with_the_left_watermark", {name: one_watermark("l", TYPES[name]) for name in ("inner", "right", "full")}, STEPS)
 runs("range_with_the_right_watermark", {name: one_watermark("r", TYPES[name]) for name in ("left", "full", "semi")}, STEPS)
-runs("range_with_the_left_watermark_full", {"deduplicated": one_watermark("l", "fullOuter", deduplicated=["above"])}, STEPS)
+runs("range_with_the_left_watermark_full", {
+    "deduplicated": one_watermark("l", "fullOuter", deduplicated=["above"]),
+    "of_deduplicated_sides": one_watermark("l", "fullOuter", deduplicated=["l", "r", "above"]),
+}, STEPS)
 
 FILTERED = [
     {"l": [at("10:00", id=1, v="a"), at("10:01", id=1, v="b")], "r": [at("10:02", id=1, v="x"), at("10:03", id=1, v="y")]},
