@@ -65,10 +65,10 @@ const COMPRESS_FROM_BYTES: usize = 8 << 10;
 pub enum StateCompression {
     /// Not at all.
     None,
-    /// LZ4 frames: fastest, about three times the size of zstd for counters.
+    /// LZ4 frames: fastest, about three times the size of zstd for counters. Spark's default as well.
+    #[default]
     Lz4,
     /// Zstandard.
-    #[default]
     Zstd,
 }
 

@@ -172,7 +172,7 @@ pub struct StateMetrics {
 ///
 /// 1. **Keys are values.** NULL is a legal key value and equals NULL. Floating-point keys are compared as
 ///    Spark groups them: -0.0 equals 0.0 and all NaNs are equal.
-/// 2. **A batch reads its own writes.** `get`, `scan` and `evict` see every earlier call; of several rows
+/// 2. **A batch reads its own writes.** `get`, `put_absent`, `scan` and `evict` see every earlier call; of several rows
 ///    with one key within a `put` the last wins.
 /// 3. **Versions are atomic.** `commit` makes exactly one changelog file durable and then, and only then,
 ///    moves to `version() + 1`. If it fails or is cancelled, the store stands where it stood, changes
@@ -200,6 +200,10 @@ pub trait StateStore: Send {
     /// Writes one value per key, replacing what is there. Passing the very key columns (the same `Arc`s)
     /// that the previous `get` was asked for saves the second look-up.
     fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()>;
+
+    /// Writes the entries whose keys are not in the store, the first row of each key, and leaves the others as they are;
+    /// returns which rows were written, never null. One look-up does for both, where a `get` before a `put` has two.
+    fn put_absent(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<BooleanArray>;
 
     /// Removes keys; returns how many were there.
     fn delete(&mut self, keys: &RecordBatch) -> Result<u64>;

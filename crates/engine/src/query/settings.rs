@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use millstream_checkpoint::OffsetSeqMetadata;
 pub use millstream_checkpoint::STATE_PARTITIONS;
+use millstream_state::StateCompression;
 
 use super::{LocalStateSettings, StateProvider};
 use crate::{EngineError, plan::Checks, time::WatermarkPolicy};
@@ -41,6 +42,8 @@ pub struct QuerySettings {
     pub idle_event_interval_ms: i64,
     /// Deltas between two snapshots of a state store.
     pub min_deltas_for_snapshot: u64,
+    /// How new state files are compressed (`spark.sql.streaming.stateStore.compression.codec`).
+    pub state_compression: StateCompression,
     /// Whether a stateful operator may go on with the state of another computation
     /// (`spark.millstream.checkpoint.allowChangedOperators`).
     pub allow_changed_operators: bool,
@@ -70,6 +73,7 @@ impl Default for QuerySettings {
             recent_progress: 100,
             idle_event_interval_ms: 10_000,
             min_deltas_for_snapshot: 10,
+            state_compression: StateCompression::default(),
             allow_changed_operators: false,
             multiple_operators: true,
             repartition_state: false,

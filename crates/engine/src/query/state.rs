@@ -102,6 +102,7 @@ pub(super) fn open_state(
     }));
     log.min_deltas_for_snapshot = settings.min_deltas_for_snapshot.max(1);
     log.min_versions_to_retain = settings.min_batches_to_retain.max(1);
+    log.compression = settings.state_compression;
     log.faults = spec.faults.clone();
     let provider: StateStoreProviderRef = match settings.state_provider {
         StateProvider::ColumnarLog => Arc::new(ColumnarLogProvider::new(dir.state(), log)),

@@ -119,6 +119,7 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
             "spark.sql.streaming.stateStore.minDeltasForSnapshot",
             defaults.min_deltas_for_snapshot,
         ),
+        state_compression: state_store::compression(conf)?,
         allow_changed_operators: wished(conf, ALLOW_CHANGED_OPERATORS)?,
         // The number of threads is nobody's wish.
         repartition_state: wished(conf, REPARTITION_STATE)? && partitions.is_some(),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use millstream_engine::query::{LocalStateSettings, StateProvider};
+use millstream_state::StateCompression;
 
 use crate::{
     conf::RuntimeConf,
@@ -17,6 +18,7 @@ use crate::{
 };
 
 const PROVIDER_CLASS: &str = "spark.sql.streaming.stateStore.providerClass";
+const COMPRESSION: &str = "spark.sql.streaming.stateStore.compression.codec";
 const ROCKSDB: &str = "spark.sql.streaming.stateStore.rocksdb.";
 /// Megabytes of a query's buffers and caches together.
 const MEMORY_MB: &str = "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB";
@@ -44,6 +46,27 @@ pub(super) fn provider(conf: &RuntimeConf) -> Result<StateProvider> {
         warn_of_ineffective(conf);
     }
     Ok(provider)
+}
+
+/// How state files are compressed. Spark's codecs are those of its block streams; of them the two that Arrow files know
+/// are here.
+pub(super) fn compression(conf: &RuntimeConf) -> Result<StateCompression> {
+    let name = conf.get_option(COMPRESSION).unwrap_or_default();
+    let name = name.trim().to_ascii_lowercase();
+    let codec = name.rsplit('.').next().unwrap_or_default();
+    match codec.trim_end_matches("compressioncodec") {
+        "lz4" | "" => Ok(StateCompression::Lz4),
+        "zstd" => Ok(StateCompression::Zstd),
+        "lzf" | "snappy" => {
+            say_once(COMPRESSION, "state files are not compressed with this codec: lz4 is used");
+            Ok(StateCompression::Lz4)
+        }
+        _ => Err(SparkError::new(
+            Exception::IllegalArgument,
+            "CODEC_NOT_AVAILABLE.WITH_AVAILABLE_CODECS_SUGGESTION",
+            &[("codecName", &name), ("availableCodecs", "lz4, zstd")],
+        )),
+    }
 }
 
 /// What the provider may use of the machine.
@@ -77,19 +100,24 @@ pub(super) fn local_state(conf: &RuntimeConf) -> Result<LocalStateSettings> {
 
 /// Says once a process of each option that it does nothing.
 fn warn_of_ineffective(conf: &RuntimeConf) {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let set = conf.explicit_settings();
     let ineffective = set
         .keys()
         .filter(|key| key.starts_with(ROCKSDB) && !EFFECTIVE.contains(&key.as_str()));
     for key in ineffective {
-        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.insert(key.clone()) {
-            tracing::warn!(
-                key,
-                "the option tunes RocksDB, which is not used here: it has no effect"
-            );
-        }
+        say_once(
+            key,
+            "the option tunes RocksDB, which is not used here: it has no effect",
+        );
+    }
+}
+
+/// Warns of a setting, once a process.
+fn say_once(key: &str, what: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.insert(key.to_string()) {
+        tracing::warn!(key, "{what}");
     }
 }
 
@@ -117,6 +145,17 @@ mod tests {
             text.contains("STATE_STORE_INVALID_PROVIDER") && text.contains("org.example.Other"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn state_files_are_compressed_as_the_session_says() {
+        let codec = |name: &str| compression(&conf(&[(COMPRESSION, name)]));
+        assert_eq!(compression(&conf(&[])).unwrap(), StateCompression::Lz4);
+        assert_eq!(codec("ZSTD").unwrap(), StateCompression::Zstd);
+        let class = "org.apache.spark.io.LZ4CompressionCodec";
+        assert_eq!(codec(class).unwrap(), StateCompression::Lz4);
+        assert_eq!(codec("snappy").unwrap(), StateCompression::Lz4);
+        assert!(codec("zip").is_err());
     }
 
     #[test]

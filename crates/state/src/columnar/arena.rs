@@ -2,7 +2,7 @@
 //!
 //! A store has millions of short keys; one allocation each would cost more than the keys. Keys of one
 //! micro-batch land in one chunk and, where event time is part of the key, also leave together: a chunk
-//! whose last key is gone is freed at once. What remains scattered is repacked by the index when more
+//! whose last key is gone is freed at once. What remains scattered is repacked when more
 //! than half of the bytes are garbage.
 
 /// First chunk of a small store; later chunks double up to [`CHUNK_MAX`].
@@ -63,11 +63,6 @@ impl KeyArena {
         }
         let start = key.offset as usize;
         &self.chunks[key.chunk as usize].bytes[start..start + key.len as usize]
-    }
-
-    /// Some byte of a key, to have its memory at hand soon.
-    pub(super) fn touch(&self, key: KeyRef) -> u8 {
-        self.get(key).last().copied().unwrap_or_default()
     }
 
     /// Gives a key's bytes back.

@@ -3,7 +3,7 @@ use arrow::array::RecordBatch;
 
 use super::{
     index::{Location, SlotId},
-    segment::Segment,
+    segment::{Segment, merge},
     state::{Asked, ColumnarState},
 };
 use crate::{Result, log::Changes};
@@ -27,14 +27,16 @@ impl ColumnarState {
         for id in std::mem::take(&mut self.open) {
             self.segments.remove(id);
         }
+        let mut added = Vec::new();
         for (slot, former) in std::mem::take(&mut self.undo).into_iter().rev() {
             self.index.set_location(slot, former);
             self.index.clear_dirty(slot);
             match former.is_none() {
-                true => self.forget_key(slot),
+                true => added.push(slot),
                 false => self.segments.restore(former),
             }
         }
+        self.forget_keys(&added);
         self.evicted_through = None;
         self.live_keys = self.committed_keys;
         self.asked = Asked::default();
@@ -110,23 +112,17 @@ impl ColumnarState {
         let undo = std::mem::take(&mut self.undo);
         // Whole buckets first: what they held is then in no bucket, and forgetting it is cheaper.
         if let (Some(through), Some(buckets)) = (self.evicted_through.take(), &mut self.buckets) {
-            let mut revived = Vec::new();
-            while let Some((event_time, slots)) = buckets.pop_expired(through) {
-                let alive = slots
-                    .into_iter()
-                    .filter(|s| !self.index.location(*s).is_none());
-                revived.extend(alive.map(|slot| (slot, event_time)));
-            }
-            for (slot, event_time) in revived {
-                buckets.insert(slot, Some(event_time));
-            }
+            let index = &self.index;
+            buckets.forget_expired(through, |slot| !index.location(slot).is_none());
         }
+        let mut gone = Vec::new();
         for (slot, _) in &undo {
             self.index.clear_dirty(*slot);
             if self.index.location(*slot).is_none() {
-                self.forget_key(*slot);
+                gone.push(*slot);
             }
         }
+        self.forget_keys(&gone);
         self.reuse_undo(undo);
         self.committed_keys = self.live_keys;
         self.asked.columns.clear();
@@ -193,24 +189,20 @@ impl ColumnarState {
         }
     }
 
-    /// The live rows of some segments in one batch, with their slots.
+    /// The live rows of some segments in one batch that shares no memory with them, with their slots.
     pub(super) fn merge_live(&self, segments: &[u32]) -> Result<(RecordBatch, Vec<SlotId>)> {
-        let (mut locations, mut slots) = (Vec::new(), Vec::new());
-        for id in segments {
-            let Some(segment) = self.segments.get(*id) else {
-                continue;
-            };
-            for row in segment.live.iter() {
-                locations.push(Location { segment: *id, row });
-                slots.extend(segment.slots.get(row as usize));
+        let segments: Vec<&Segment> = segments
+            .iter()
+            .filter_map(|id| self.segments.get(*id))
+            .collect();
+        let mut slots = Vec::new();
+        for segment in &segments {
+            match segment.live.count() == segment.rows() {
+                true => slots.extend_from_slice(&segment.slots),
+                false => slots.extend(segment.live.iter().map(|row| segment.slots[row as usize])),
             }
         }
-        let columns = 0..self.schema.entry.fields().len();
-        Ok((
-            self.segments
-                .copy(&locations, columns, &self.schema.entry)?,
-            slots,
-        ))
+        Ok((merge(&self.schema.entry, &segments)?, slots))
     }
 
     fn reuse_undo(&mut self, mut undo: Vec<(SlotId, Location)>) {

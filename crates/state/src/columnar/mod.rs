@@ -7,6 +7,7 @@ mod index;
 mod inspect;
 mod keys;
 mod load;
+mod numbers;
 mod prefix;
 mod provider;
 mod segment;

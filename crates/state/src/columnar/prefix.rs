@@ -1,27 +1,24 @@
 //! Groups of keys that share their first columns, for `prefix_scan`.
-//!
-//! `arrow-row` encodes column after column, so the encoding of the first columns is a prefix of the
-//! encoding of the key: a group needs no bytes of its own, it compares with the key of any member.
 use arrow::array::ArrayRef;
-use hashbrown::HashTable;
 
 use super::{
-    index::{KeyIndex, SlotId, table_hash},
+    index::SlotId,
     keys::{EncodedKeys, KeyEncoder},
+    numbers::{KeyNumbers, NO_NUMBER, Number},
 };
 use crate::{Result, schema::StorageSchema};
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Place {
-    group: u32,
+    group: Number,
     position: u32,
 }
 
-#[derive(Debug, Default)]
-struct Group {
-    tag: u32,
-    prefix_len: u32,
-    members: Vec<SlotId>,
+impl Place {
+    const NOWHERE: Self = Self {
+        group: NO_NUMBER,
+        position: 0,
+    };
 }
 
 /// Prefix → slots.
@@ -30,13 +27,12 @@ pub(super) struct PrefixIndex {
     encoder: KeyEncoder,
     /// Prefixes of the keys of the running `put`, or of the running `prefix_scan`.
     encoded: EncodedKeys,
-    /// (tag, group number).
-    table: HashTable<(u32, u32)>,
-    groups: Vec<Group>,
-    vacant: Vec<u32>,
+    numbers: KeyNumbers,
+    /// The slots whose keys have a prefix, by its number; empty where it is vacant.
+    groups: Vec<Vec<SlotId>>,
     /// By slot number; stale where the slot is vacant.
     places: Vec<Place>,
-    /// Capacity of all member lists, kept for the memory metric.
+    /// Capacity of all groups, kept for the memory metric.
     capacity: usize,
 }
 
@@ -45,90 +41,98 @@ impl PrefixIndex {
         Ok(Self {
             encoder: KeyEncoder::try_new(schema, schema.asked.prefix)?,
             encoded: EncodedKeys::default(),
-            table: HashTable::new(),
+            numbers: KeyNumbers::default(),
             groups: Vec::new(),
-            vacant: Vec::new(),
             places: Vec::new(),
             capacity: 0,
         })
     }
 
-    /// Announces the (normalized) key columns whose rows `insert` will refer to.
-    pub(super) fn begin_insert(&mut self, key: &[ArrayRef], rows: usize) -> Result<()> {
+    /// Files new slots, each with the row of the (normalized) `key` columns that is its key. `false` when there are too many
+    /// prefixes.
+    #[must_use = "keys that are not filed are not found"]
+    pub(super) fn insert_all(&mut self, key: &[ArrayRef], added: &[(SlotId, u32)]) -> Result<bool> {
+        let Some(row_count) = key.first().map(|column| column.len()) else {
+            return Ok(true);
+        };
         let prefix = key.get(..self.encoder.columns()).unwrap_or(key);
-        self.encoder.encode(prefix, rows, &mut self.encoded)
-    }
-
-    /// Files a new slot whose key is that row of the announced columns.
-    pub(super) fn insert(&mut self, slot: SlotId, row: usize, index: &KeyIndex) {
-        let (tag, prefix) = self.encoded.key(row);
-        let group = match lookup(&self.table, &self.groups, index, tag, prefix) {
-            Some(group) => group,
-            None => {
-                let prefix_len = prefix.len() as u32;
-                let group = self.vacant.pop().unwrap_or_else(|| {
-                    self.groups.push(Group::default());
-                    (self.groups.len() - 1) as u32
-                });
-                let fresh = &mut self.groups[group as usize];
-                (fresh.tag, fresh.prefix_len) = (tag, prefix_len);
-                self.table
-                    .insert_unique(table_hash(tag), (tag, group), |(tag, _)| table_hash(*tag));
-                group
+        self.encoder.encode(prefix, row_count, &mut self.encoded)?;
+        let Self {
+            encoded,
+            numbers,
+            groups,
+            places,
+            capacity,
+            ..
+        } = self;
+        let rows: Vec<u32> = added.iter().map(|(_, row)| *row).collect();
+        let mut slots = added.iter().map(|(slot, _)| *slot);
+        Ok(numbers.insert_all(encoded, &rows, |_, number, _| {
+            let Some(slot) = slots.next() else {
+                return;
+            };
+            if number as usize >= groups.len() {
+                groups.resize_with(number as usize + 1, Vec::new);
             }
-        };
-        let members = &mut self.groups[group as usize].members;
-        if slot as usize >= self.places.len() {
-            self.places.resize(slot as usize + 1, Place::default());
-        }
-        self.places[slot as usize] = Place {
-            group,
-            position: members.len() as u32,
-        };
-        self.capacity -= members.capacity();
-        members.push(slot);
-        self.capacity += members.capacity();
+            if slot as usize >= places.len() {
+                places.resize(slot as usize + 1, Place::NOWHERE);
+            }
+            let group = &mut groups[number as usize];
+            places[slot as usize] = Place {
+                group: number,
+                position: group.len() as u32,
+            };
+            *capacity -= group.capacity();
+            group.push(slot);
+            *capacity += group.capacity();
+        }))
     }
 
-    /// Takes a filed slot out.
-    pub(super) fn remove(&mut self, slot: SlotId) {
-        let Place {
-            group: number,
-            position,
-        } = self.places[slot as usize];
-        let group = &mut self.groups[number as usize];
-        group.members.swap_remove(position as usize);
-        if let Some(moved) = group.members.get(position as usize) {
-            self.places[*moved as usize].position = position;
-        }
-        if group.members.is_empty() {
-            self.capacity -= group.members.capacity();
-            group.members = Vec::new();
-            let found = self
-                .table
-                .find_entry(table_hash(group.tag), |(_, g)| *g == number);
-            if let Ok(entry) = found {
-                entry.remove();
-                self.vacant.push(number);
+    /// Takes slots out, those that were filed.
+    pub(super) fn remove_all(&mut self, slots: &[SlotId]) {
+        let mut emptied = Vec::new();
+        for slot in slots {
+            let Some(place) = self.places.get_mut(*slot as usize) else {
+                continue;
+            };
+            let Place {
+                group: number,
+                position,
+            } = std::mem::replace(place, Place::NOWHERE);
+            if number == NO_NUMBER {
+                continue;
+            }
+            let group = &mut self.groups[number as usize];
+            group.swap_remove(position as usize);
+            if let Some(moved) = group.get(position as usize) {
+                self.places[*moved as usize].position = position;
+            }
+            if group.is_empty() {
+                self.capacity -= group.capacity();
+                *group = Vec::new();
+                emptied.push(number);
             }
         }
+        self.numbers.remove_all(&emptied);
+        if self.numbers.shrink() {
+            self.groups = Vec::new();
+        }
     }
 
-    /// Calls `each(row, slot)` for every key that starts with the row-th prefix.
-    pub(super) fn find(
+    /// Calls `each(row, slots)` with the keys that start with the row-th prefix, if there are any.
+    pub(super) fn find_all(
         &mut self,
         columns: Vec<ArrayRef>,
         rows: usize,
-        index: &KeyIndex,
-        mut each: impl FnMut(u32, SlotId),
+        mut each: impl FnMut(u32, &[SlotId]),
     ) -> Result<()> {
         let columns = self.encoder.normalize(columns)?;
         self.encoder.encode(&columns, rows, &mut self.encoded)?;
-        for row in 0..self.encoded.len() {
-            let (tag, prefix) = self.encoded.key(row);
-            if let Some(group) = lookup(&self.table, &self.groups, index, tag, prefix) {
-                let members = &self.groups[group as usize].members;
-                members.iter().for_each(|slot| each(row as u32, *slot));
+        let mut numbers = Vec::new();
+        self.numbers.find_all(&self.encoded, &mut numbers);
+        for (row, number) in numbers.into_iter().enumerate() {
+            if let Some(group) = self.groups.get(number as usize) {
+                each(row as u32, group);
             }
         }
         Ok(())
@@ -136,30 +140,10 @@ impl PrefixIndex {
 
     /// Bytes allocated.
     pub(super) fn memory(&self) -> usize {
-        self.table.allocation_size()
-            + self.groups.capacity() * size_of::<Group>()
+        self.numbers.memory()
+            + self.groups.capacity() * size_of::<Vec<SlotId>>()
             + self.places.capacity() * size_of::<Place>()
-            + self.vacant.capacity() * size_of::<u32>()
             + self.capacity * size_of::<SlotId>()
             + self.encoded.memory()
     }
-}
-
-fn lookup(
-    table: &HashTable<(u32, u32)>,
-    groups: &[Group],
-    index: &KeyIndex,
-    tag: u32,
-    prefix: &[u8],
-) -> Option<u32> {
-    let same = |(entry_tag, group): &(u32, u32)| {
-        let group = &groups[*group as usize];
-        *entry_tag == tag
-            && group.prefix_len as usize == prefix.len()
-            && group
-                .members
-                .first()
-                .is_some_and(|slot| index.key(*slot).starts_with(prefix))
-    };
-    table.find(table_hash(tag), same).map(|(_, group)| *group)
 }

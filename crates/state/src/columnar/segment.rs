@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc};
 use arrow::{
     array::{Array, ArrayData, BooleanArray, RecordBatch, new_empty_array, new_null_array},
     buffer::{BooleanBuffer, Buffer},
-    compute::{filter, interleave},
+    compute::{concat_batches, filter, interleave},
     datatypes::SchemaRef,
 };
 
@@ -160,6 +160,12 @@ impl Segments {
         }
     }
 
+    /// The number that the next added segment will have.
+    pub(super) fn next_id(&self) -> u32 {
+        let end = self.list.len() as u32;
+        self.vacant.last().copied().unwrap_or(end)
+    }
+
     /// Takes a segment out.
     pub(super) fn remove(&mut self, id: u32) -> Option<Segment> {
         let segment = self.list.get_mut(id as usize)?.take()?;
@@ -239,8 +245,7 @@ impl Segments {
         }
     }
 
-    /// As `gather`, sharing no memory with the segments.
-    pub(super) fn copy(
+    fn copy(
         &self,
         locations: &[Location],
         columns: Range<usize>,
@@ -306,6 +311,16 @@ impl Segments {
         };
         batch_of(schema, arrays, locations.len()).map(Some)
     }
+}
+
+/// The live rows of some segments in one batch, sharing no memory with them.
+pub(super) fn merge(schema: &SchemaRef, segments: &[&Segment]) -> Result<RecordBatch> {
+    // Of a single batch `concat_batches` would give the very columns; with the empty one it copies them.
+    let mut batches = vec![RecordBatch::new_empty(Arc::clone(schema))];
+    for segment in segments {
+        batches.push(segment.live_entries()?);
+    }
+    Ok(concat_batches(schema, &batches)?)
 }
 
 /// The segments that a list of locations touches, numbered densely for `interleave`.

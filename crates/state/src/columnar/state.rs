@@ -16,7 +16,10 @@
 //!
 //! Nothing committed is destroyed before `seal`: a deleted key keeps its slot (with no location), an
 //! overwritten row keeps its segment, an evicted bucket keeps its members.
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::{
+    array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array},
+    compute::filter_record_batch,
+};
 
 use super::{
     buckets::EventTimeBuckets,
@@ -139,39 +142,17 @@ impl ColumnarState {
 
     /// Writes the entries of already looked-up keys.
     fn put_asked(&mut self, asked: &Asked, values: &RecordBatch) -> Result<()> {
-        let event_times = self
-            .schema
-            .asked
-            .event_time
-            .and_then(|column| EventTimes::of(asked.normalized.get(column)?));
-        let mut columns = asked.normalized.clone();
-        for (column, field) in values.columns().iter().zip(self.schema.value.fields()) {
-            columns.push(conform(column, field.data_type())?);
-        }
-        let entries = batch_of(&self.schema.entry, columns, values.num_rows())?;
-
-        let absent = asked.slots.iter().filter(|slot| **slot == NO_SLOT).count();
-        self.index.reserve(absent);
-        if let Some(prefixes) = self.prefixes.as_mut().filter(|_| absent > 0) {
-            prefixes.begin_insert(&asked.normalized, asked.keys.len())?;
-        }
-        let mut slots = Vec::with_capacity(asked.slots.len());
-        for (row, known) in asked.slots.iter().enumerate() {
-            slots.push(match *known {
-                NO_SLOT => self.add_key(asked, row, event_times.as_ref())?,
-                slot => slot,
-            });
-        }
+        let entries = self.entries_with(asked, values)?;
+        let mut slots = asked.slots.clone();
+        let rows = slots.iter().enumerate();
+        let absent = rows.filter(|(_, slot)| **slot == NO_SLOT);
+        let absent: Vec<u32> = absent.map(|(row, _)| row as u32).collect();
+        self.add_keys(asked, &absent, &mut slots)?;
         let segment = self.segments.add(Segment::new(entries, slots.clone()));
         self.open.push(segment);
         for (row, slot) in slots.into_iter().enumerate() {
-            let former = self.change(
-                slot,
-                Location {
-                    segment,
-                    row: row as u32,
-                },
-            );
+            let row = row as u32;
+            let former = self.change(slot, Location { segment, row });
             match former.is_none() {
                 true => self.live_keys += 1,
                 false => self.segments.clear(former),
@@ -180,34 +161,101 @@ impl ColumnarState {
         Ok(())
     }
 
-    /// The slot of a key that was absent when it was looked up; an earlier row may have added it since.
-    fn add_key(
+    /// Writes the entries whose key has none, the first row of each; says which rows those are.
+    pub(super) fn put_absent(
         &mut self,
-        asked: &Asked,
-        row: usize,
-        event_times: Option<&EventTimes>,
-    ) -> Result<SlotId> {
-        let (tag, key) = asked.keys.key(row);
-        let (slot, added) =
-            self.index
-                .find_or_insert(tag, key)
-                .ok_or_else(|| StateError::Full {
-                    store: self.id.clone(),
-                    what: "keys",
-                    limit: u64::from(NO_SLOT),
-                })?;
-        if !added {
-            return Ok(slot);
+        keys: &RecordBatch,
+        values: &RecordBatch,
+    ) -> Result<BooleanArray> {
+        check_values(&self.id, &self.schema, keys, values)?;
+        let mut asked = std::mem::take(&mut self.asked);
+        let done = self.encode(keys, &mut asked).and_then(|()| {
+            let entries = self.entries_with(&asked, values)?;
+            self.put_absent_asked(&asked, &entries)
+        });
+        self.asked = Asked {
+            keys: asked.keys,
+            slots: asked.slots,
+            ..Asked::default()
+        };
+        done
+    }
+
+    fn put_absent_asked(&mut self, asked: &Asked, entries: &RecordBatch) -> Result<BooleanArray> {
+        let rows: Vec<u32> = (0..entries.num_rows() as u32).collect();
+        let mut slots = vec![NO_SLOT; rows.len()];
+        self.add_keys(asked, &rows, &mut slots)?;
+        // A slot has a location from its first row on, by which a second row of one key is told.
+        let segment = self.segments.next_id();
+        let mut written = Vec::with_capacity(slots.len());
+        let absent = BooleanArray::from_iter(slots.into_iter().map(|slot| {
+            let absent = self.locate(slot).is_none();
+            if absent {
+                let row = written.len() as u32;
+                written.push(slot);
+                self.change(slot, Location { segment, row });
+            }
+            Some(absent)
+        }));
+        if written.is_empty() {
+            return Ok(absent);
         }
-        // In the undo list from birth, so that a put that fails later leaves nothing behind a rollback.
-        self.change(slot, Location::NONE);
+        self.live_keys += written.len() as u64;
+        let entries = match written.len() == entries.num_rows() {
+            true => entries.clone(),
+            false => filter_record_batch(entries, &absent)?,
+        };
+        let segment = self.segments.add(Segment::new(entries, written));
+        self.open.push(segment);
+        Ok(absent)
+    }
+
+    /// Encoded keys and their values side by side.
+    fn entries_with(&self, asked: &Asked, values: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns = asked.normalized.clone();
+        for (column, field) in values.columns().iter().zip(self.schema.value.fields()) {
+            columns.push(conform(column, field.data_type())?);
+        }
+        batch_of(&self.schema.entry, columns, values.num_rows())
+    }
+
+    /// Gives `slots` to the keys of `rows`, which may be absent.
+    fn add_keys(&mut self, asked: &Asked, rows: &[u32], slots: &mut [SlotId]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.index.reserve(rows.len());
+        let mut added = Vec::with_capacity(rows.len());
+        let room = self.index.insert_all(&asked.keys, rows, |row, slot, new| {
+            slots[row as usize] = slot;
+            if new {
+                added.push((slot, row));
+            }
+        });
+        // In the undo list from birth, so that whatever fails later leaves nothing behind a rollback.
+        for (slot, _) in &added {
+            self.change(*slot, Location::NONE);
+        }
         if let Some(buckets) = &mut self.buckets {
-            buckets.insert(slot, event_times.and_then(|times| times.get(row)));
+            let column = self.schema.asked.event_time;
+            let times = column.and_then(|column| EventTimes::of(asked.normalized.get(column)?));
+            for (slot, row) in &added {
+                let time = times.as_ref().and_then(|times| times.get(*row as usize));
+                buckets.insert(*slot, time);
+            }
         }
-        if let Some(prefixes) = &mut self.prefixes {
-            prefixes.insert(slot, row, &self.index);
+        let room = match &mut self.prefixes {
+            Some(prefixes) => room && prefixes.insert_all(&asked.normalized, &added)?,
+            None => room,
+        };
+        match room {
+            true => Ok(()),
+            false => Err(StateError::Full {
+                store: self.id.clone(),
+                what: "keys",
+                limit: u64::from(NO_SLOT),
+            }),
         }
-        Ok(slot)
     }
 
     pub(super) fn delete(&mut self, keys: &RecordBatch) -> Result<u64> {
@@ -310,26 +358,28 @@ impl ColumnarState {
             .key
             .project(&Vec::from_iter(0..self.schema.asked.prefix))?;
         let columns = stored_columns(&self.id, "prefix", prefixes, &wanted)?;
-        let (mut asked, mut slots) = (Vec::new(), Vec::new());
-        index.find(columns, prefixes.num_rows(), &self.index, |row, slot| {
-            if !self.index.location(slot).is_none() {
-                asked.push(row);
-                slots.push(slot);
-            }
+        let (mut asked, mut locations) = (Vec::new(), Vec::new());
+        index.find_all(columns, prefixes.num_rows(), |row, slots| {
+            let found = slots.iter().map(|slot| self.index.location(*slot));
+            locations.extend(found.filter(|at| !at.is_none()));
+            asked.resize(locations.len(), row);
         })?;
-        let entries = self.entries_of(&slots)?;
         Ok(PrefixMatches {
             asked: UInt32Array::from(asked),
-            entries,
+            entries: self.entries_at(&locations)?,
         })
     }
 
     pub(super) fn entries_of(&self, slots: &[SlotId]) -> Result<RecordBatch> {
         let locations: Vec<Location> = slots.iter().map(|slot| self.locate(*slot)).collect();
+        self.entries_at(&locations)
+    }
+
+    fn entries_at(&self, locations: &[Location]) -> Result<RecordBatch> {
         let columns = 0..self.schema.entry.fields().len();
         let entries = self
             .segments
-            .gather(&locations, columns, &self.schema.entry)?;
+            .gather(locations, columns, &self.schema.entry)?;
         hand_out(entries, &self.schema.entry_out)
     }
 
@@ -361,15 +411,15 @@ impl ColumnarState {
         true
     }
 
-    /// Removes a key without a row from index, buckets and prefixes.
-    pub(super) fn forget_key(&mut self, slot: SlotId) {
+    /// Removes keys without a row from index, buckets and prefixes.
+    pub(super) fn forget_keys(&mut self, slots: &[SlotId]) {
         if let Some(buckets) = &mut self.buckets {
-            buckets.remove(slot);
+            slots.iter().for_each(|slot| buckets.remove(*slot));
         }
         if let Some(prefixes) = &mut self.prefixes {
-            prefixes.remove(slot);
+            prefixes.remove_all(slots);
         }
-        self.index.remove(slot);
+        self.index.remove_all(slots);
     }
 
     fn asked_for(&self, keys: &RecordBatch) -> bool {
@@ -390,20 +440,23 @@ impl ColumnarState {
 
     /// Fills `asked` with the slots of the keys.
     fn look_up(&mut self, keys: &RecordBatch) -> Result<()> {
-        self.asked.valid = false;
+        let mut asked = std::mem::take(&mut self.asked);
+        let encoded = self.encode(keys, &mut asked);
+        if encoded.is_ok() {
+            self.index.find_all(&asked.keys, &mut asked.slots);
+            asked.columns = keys.columns().to_vec();
+            asked.valid = true;
+        }
+        self.asked = asked;
+        encoded
+    }
+
+    /// Fills `asked` with the keys, which have not been looked up then.
+    fn encode(&self, keys: &RecordBatch, asked: &mut Asked) -> Result<()> {
+        asked.valid = false;
         let columns = stored_columns(&self.id, "key", keys, &self.schema.key)?;
-        let normalized = self.encoder.normalize(columns)?;
+        asked.normalized = self.encoder.normalize(columns)?;
         self.encoder
-            .encode(&normalized, keys.num_rows(), &mut self.asked.keys)?;
-        let Asked {
-            keys: encoded,
-            slots,
-            ..
-        } = &mut self.asked;
-        self.index.find_all(encoded, slots);
-        self.asked.columns = keys.columns().to_vec();
-        self.asked.normalized = normalized;
-        self.asked.valid = true;
-        Ok(())
+            .encode(&asked.normalized, keys.num_rows(), &mut asked.keys)
     }
 }

@@ -1,7 +1,7 @@
 //! The store: the state in memory, and the changelog file that makes a batch of changes durable.
 use std::{collections::BTreeSet, sync::Arc};
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
 use async_trait::async_trait;
 use millstream_checkpoint::fault::FaultPoint;
 
@@ -61,6 +61,10 @@ impl StateStore for ColumnarLogStore {
 
     fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
         self.state.put(keys, values)
+    }
+
+    fn put_absent(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<BooleanArray> {
+        self.state.put_absent(keys, values)
     }
 
     fn delete(&mut self, keys: &RecordBatch) -> Result<u64> {

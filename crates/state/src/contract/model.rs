@@ -21,6 +21,8 @@ use crate::{
 };
 
 const KEYS: usize = 12;
+/// Unit of the event times, chosen so that they are seconds apart, and thresholds between them.
+const TICK: i64 = 1 << 18;
 
 type Value = (Option<i64>, Option<String>);
 type Model = BTreeMap<usize, Value>;
@@ -46,7 +48,7 @@ fn value_schema() -> Schema {
 fn shape(number: usize) -> Shape {
     let ids = 0..KEYS as i64;
     let name = |i: i64| (i != 3).then(|| format!("user {} with a long name", i));
-    let event_time = |i: i64| (i != 5).then_some(i / 3 * 10);
+    let event_time = |i: i64| (i != 5).then_some(i / 3 * 10 * TICK);
     let times = || ids.clone().map(event_time).collect::<Vec<_>>();
     let (columns, alias, event_time, prefix): (Vec<ArrayRef>, Option<Vec<ArrayRef>>, _, _) =
         match number {
@@ -143,6 +145,7 @@ fn shape(number: usize) -> Shape {
 enum Op {
     /// (key, whether by alias, value); optionally after a `get` of the same arrays.
     Put(Vec<(usize, bool, Value)>, bool),
+    PutAbsent(Vec<(usize, bool, Value)>),
     Delete(Vec<(usize, bool)>),
     Get(Vec<(usize, bool)>),
     Evict(i64, bool),
@@ -164,10 +167,11 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     );
     let entry = (0..KEYS, any::<bool>(), value);
     let op = prop_oneof![
-        6 => (prop::collection::vec(entry, 0..10), any::<bool>()).prop_map(|(e, g)| Op::Put(e, g)),
+        6 => (prop::collection::vec(entry.clone(), 0..10), any::<bool>()).prop_map(|(e, g)| Op::Put(e, g)),
+        3 => prop::collection::vec(entry, 0..10).prop_map(Op::PutAbsent),
         2 => keys().prop_map(Op::Delete),
         2 => keys().prop_map(Op::Get),
-        2 => (-10..60_i64, any::<bool>()).prop_map(|(t, rows)| Op::Evict(t, rows)),
+        2 => (-10..60_i64, any::<bool>()).prop_map(|(t, rows)| Op::Evict(t * TICK, rows)),
         1 => prop::collection::vec(0..KEYS, 0..4).prop_map(Op::PrefixScan),
         5 => Just(Op::Commit),
         1 => Just(Op::Rollback),
@@ -224,6 +228,7 @@ impl Run {
     fn apply(&mut self, op: Op) {
         match op {
             Op::Put(entries, asked) => self.put(entries, asked),
+            Op::PutAbsent(entries) => self.put_absent(entries),
             Op::Delete(keys) => {
                 let removed = self.store.delete(&self.keys(&keys)).unwrap();
                 let gone = keys
@@ -278,24 +283,38 @@ impl Run {
         }
     }
 
-    fn put(&mut self, entries: Vec<(usize, bool, Value)>, asked: bool) {
+    /// Entries as the store takes them.
+    fn columns(&self, entries: &[(usize, bool, Value)]) -> (RecordBatch, RecordBatch) {
         let keys: Vec<_> = entries
             .iter()
             .map(|(key, alias, _)| (*key, *alias))
             .collect();
-        let keys = self.keys(&keys);
         let counts = Int64Array::from_iter(entries.iter().map(|(_, _, value)| value.0));
         let last = StringViewArray::from_iter(entries.iter().map(|(_, _, value)| value.1.clone()));
-        let values = batch(
-            &self.shape.schema.value,
-            vec![Arc::new(counts), Arc::new(last)],
-        );
+        let values: Vec<ArrayRef> = vec![Arc::new(counts), Arc::new(last)];
+        let values = batch(&self.shape.schema.value, values);
+        (self.keys(&keys), values)
+    }
+
+    fn put(&mut self, entries: Vec<(usize, bool, Value)>, asked: bool) {
+        let (keys, values) = self.columns(&entries);
         if asked {
             self.store.get(&keys).unwrap();
         }
         self.store.put(&keys, &values).unwrap();
         self.current
             .extend(entries.into_iter().map(|(key, _, value)| (key, value)));
+    }
+
+    fn put_absent(&mut self, entries: Vec<(usize, bool, Value)>) {
+        let (keys, values) = self.columns(&entries);
+        let written = self.store.put_absent(&keys, &values).unwrap();
+        let mut expected = Vec::new();
+        for (key, _, value) in entries {
+            expected.push(!self.current.contains_key(&key));
+            self.current.entry(key).or_insert(value);
+        }
+        assert_eq!(written, expected.into());
     }
 
     fn evict(&mut self, threshold: i64, rows: bool) {

@@ -2,11 +2,11 @@
 //!
 //! Synchronous, and knows no files but the local tree. The store around it turns the running batch's changes into a
 //! delta; loading a version is replaying deltas through the same calls.
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array},
-    compute::take,
+    compute::{filter_record_batch, take},
 };
 use lsm_tree::Slice;
 
@@ -137,6 +137,36 @@ impl LsmState {
             self.write(key, time, Some(value), found);
         }
         Ok(())
+    }
+
+    /// Puts the entries whose keys are not there, the first row of each; says which rows those are.
+    pub(super) fn put_absent(
+        &mut self,
+        keys: &RecordBatch,
+        values: &RecordBatch,
+    ) -> Result<BooleanArray> {
+        check_values(&self.id, &self.schema, keys, values)?;
+        self.look_up(keys)?;
+        let Asked {
+            keys: encoded,
+            times,
+            found,
+            ..
+        } = &mut self.asked;
+        let mut met = HashSet::with_capacity(encoded.len());
+        let absent = encoded.iter().zip(found.iter());
+        let absent: Vec<bool> = absent
+            .map(|(key, found)| found.value.is_none() && met.insert(key.clone()))
+            .collect();
+        retain(encoded, &absent);
+        retain(times, &absent);
+        retain(found, &absent);
+        let absent = BooleanArray::from(absent);
+        let keys = filter_record_batch(keys, &absent)?;
+        // What is asked of is what is written.
+        self.asked.columns = keys.columns().to_vec();
+        self.put(&keys, &filter_record_batch(values, &absent)?)?;
+        Ok(absent)
     }
 
     /// Puts entries whose keys are not there yet, as those of a snapshot.
@@ -388,7 +418,7 @@ impl LsmState {
         };
         let kept = (0..removed.num_rows()).map(|row| times.get(row).is_none_or(|t| t > through));
         let kept = BooleanArray::from_iter(kept.map(Some));
-        Ok(arrow::compute::filter_record_batch(&removed, &kept)?)
+        Ok(filter_record_batch(&removed, &kept)?)
     }
 
     /// Number of keys written and removed by the running batch.
@@ -512,6 +542,12 @@ impl LsmState {
         self.asked.columns = keys.columns().to_vec();
         Ok(())
     }
+}
+
+/// Keeps the items of a list whose flag is set; a list without items may have flags.
+fn retain<T>(list: &mut Vec<T>, flags: &[bool]) {
+    let mut flags = flags.iter();
+    list.retain(|_| flags.next().is_some_and(|flag| *flag));
 }
 
 /// An entry whose event time has passed.

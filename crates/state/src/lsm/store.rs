@@ -7,7 +7,7 @@ use std::{
     },
 };
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
 use async_trait::async_trait;
 use millstream_checkpoint::fault::FaultPoint;
 
@@ -89,6 +89,10 @@ impl StateStore for LsmStore {
 
     fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
         self.standing.state.put(keys, values)
+    }
+
+    fn put_absent(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<BooleanArray> {
+        self.standing.state.put_absent(keys, values)
     }
 
     fn delete(&mut self, keys: &RecordBatch) -> Result<u64> {

@@ -111,21 +111,38 @@ impl Seen {
         store: &mut dyn StateStore,
     ) -> Result<RecordBatch> {
         let keys = self.keys_of(&rows)?;
-        let unknown = self.unknown(&keys, store)?;
+        let Expiry::AfterDelay { column, delay_ms } = self.expiry else {
+            let first = store.put_absent(&keys, &self.nothing(keys.num_rows())?);
+            return kept(rows, &first.map_err(external)?);
+        };
+        // The key in the store has the time of its expiry behind it, so what is known is asked by prefix.
+        let unknown = unknown(&keys, store)?;
         let (rows, keys) = (kept(rows, &unknown)?, kept(keys, &unknown)?);
         if rows.num_rows() == 0 {
             return Ok(rows);
         }
         let first = self.first_of_each(&keys)?;
         let (rows, keys) = (kept(rows, &first)?, kept(keys, &first)?);
-        let entries = self.entries(&rows, keys)?;
-        let nothing = RecordBatch::try_new_with_options(
-            Arc::clone(&self.state.value),
-            vec![],
-            &RecordBatchOptions::new().with_row_count(Some(rows.num_rows())),
-        )?;
-        store.put(&entries, &nothing).map_err(external)?;
+        let expires = event_times(&rows, column)?;
+        let delay_us = delay_ms.saturating_mul(1000);
+        let expires: Int64Array = expires
+            .iter()
+            .map(|at| Some(at.unwrap_or(0).saturating_add(delay_us)))
+            .collect();
+        let mut columns = keys.columns().to_vec();
+        columns.push(Arc::new(expires) as ArrayRef);
+        let entries = RecordBatch::try_new(Arc::clone(&self.state.key), columns)?;
+        store
+            .put(&entries, &self.nothing(rows.num_rows())?)
+            .map_err(external)?;
         Ok(rows)
+    }
+
+    /// The values of that many keys.
+    fn nothing(&self, keys: usize) -> Result<RecordBatch> {
+        let value = Arc::clone(&self.state.value);
+        let keys = RecordBatchOptions::new().with_row_count(Some(keys));
+        Ok(RecordBatch::try_new_with_options(value, vec![], &keys)?)
     }
 
     fn keys_of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
@@ -133,21 +150,6 @@ impl Seen {
         let columns = columns.ok_or_else(|| internal_datafusion_err!("rows without their key"))?;
         let columns = columns.iter().map(canonical).collect();
         Ok(RecordBatch::try_new(Arc::clone(&self.key), columns)?)
-    }
-
-    /// Which keys are not in the store.
-    fn unknown(&self, keys: &RecordBatch, store: &mut dyn StateStore) -> Result<BooleanArray> {
-        if !matches!(self.expiry, Expiry::AfterDelay { .. }) {
-            let found = store.get(keys).map_err(external)?.found;
-            return Ok(arrow::compute::not(&found)?);
-        }
-        let mut unknown = BooleanBufferBuilder::new(keys.num_rows());
-        unknown.append_n(keys.num_rows(), true);
-        let known = store.prefix_scan(keys).map_err(external)?.asked;
-        for row in known.values() {
-            unknown.set_bit(*row as usize, false);
-        }
-        Ok(BooleanArray::new(unknown.finish(), None))
     }
 
     /// Which rows are the first of their key among these.
@@ -161,21 +163,17 @@ impl Seen {
         });
         Ok(BooleanArray::from_iter(first.map(Some)))
     }
+}
 
-    /// The keys as the store has them.
-    fn entries(&self, rows: &RecordBatch, keys: RecordBatch) -> Result<RecordBatch> {
-        let Expiry::AfterDelay { column, delay_ms } = self.expiry else {
-            return Ok(keys);
-        };
-        let delay_us = delay_ms.saturating_mul(1000);
-        let expires: Int64Array = event_times(rows, column)?
-            .iter()
-            .map(|at| Some(at.unwrap_or(0).saturating_add(delay_us)))
-            .collect();
-        let mut columns = keys.columns().to_vec();
-        columns.push(Arc::new(expires) as ArrayRef);
-        Ok(RecordBatch::try_new(Arc::clone(&self.state.key), columns)?)
+/// Which keys no entry of the store begins with.
+fn unknown(keys: &RecordBatch, store: &mut dyn StateStore) -> Result<BooleanArray> {
+    let mut unknown = BooleanBufferBuilder::new(keys.num_rows());
+    unknown.append_n(keys.num_rows(), true);
+    let known = store.prefix_scan(keys).map_err(external)?.asked;
+    for row in known.values() {
+        unknown.set_bit(*row as usize, false);
     }
+    Ok(BooleanArray::new(unknown.finish(), None))
 }
 
 /// Equal floating-point keys with equal bits: one zero, one NaN.
@@ -191,7 +189,7 @@ fn canonical(column: &ArrayRef) -> ArrayRef {
     Arc::clone(column)
 }
 
-/// The rows that a mask keeps; the very arrays if that is all of them, by which the store knows what it was just asked for.
+/// The rows that a mask keeps.
 fn kept(rows: RecordBatch, mask: &BooleanArray) -> Result<RecordBatch> {
     match mask.true_count() == rows.num_rows() {
         true => Ok(rows),
