@@ -120,7 +120,7 @@ pub enum EngineError {
         to: usize,
         /// What failed.
         #[source]
-        source: StateError,
+        source: Box<StateError>,
     },
     /// Another active query has the name.
     #[error(

@@ -55,6 +55,7 @@ pub use reader::{StateChanges, StateReader};
 pub use registry::{MaintenanceSummary, RegistryMetrics, StateRegistry, StateStoreGuard};
 pub use repartition::{PartitionedStore, Repartitioned};
 pub use store::{
-    CommitSummary, CompactionTask, DEFAULT_STORE, PrefixMatches, Result, SnapshotTask, StateLookup,
-    StateMetrics, StateSchema, StateStore, StateStoreId, StateStoreProvider, StateStoreProviderRef,
+    CommitSummary, CompactionTask, DEFAULT_STORE, FoundEntries, PrefixMatches, Result,
+    SnapshotTask, StateLookup, StateMetrics, StateSchema, StateStore, StateStoreId,
+    StateStoreProvider, StateStoreProviderRef,
 };

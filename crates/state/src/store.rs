@@ -9,7 +9,8 @@
 use std::{fmt, sync::Arc};
 
 use arrow::{
-    array::{BooleanArray, RecordBatch, UInt32Array},
+    array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
+    compute::{filter, filter_record_batch},
     datatypes::SchemaRef,
 };
 use async_trait::async_trait;
@@ -134,6 +135,42 @@ pub struct PrefixMatches {
     pub entries: RecordBatch,
 }
 
+/// Entries that were found by their prefix; their columns are gathered when they are asked for.
+pub trait FoundEntries {
+    /// For each entry the row of the prefix that asked for it; ascending.
+    fn asked(&self) -> &UInt32Array;
+
+    /// Some columns of the entries, counted among key columns then value columns.
+    fn columns(&self, wanted: &[usize]) -> Result<Vec<ArrayRef>>;
+
+    /// Lets go of the entries that are not `accepted`, a flag for each, never null.
+    fn retain(&mut self, accepted: &BooleanArray) -> Result<()>;
+
+    /// The entries that are left, key columns then value columns.
+    fn entries(&self) -> Result<RecordBatch>;
+}
+
+impl FoundEntries for PrefixMatches {
+    fn asked(&self) -> &UInt32Array {
+        &self.asked
+    }
+
+    fn columns(&self, wanted: &[usize]) -> Result<Vec<ArrayRef>> {
+        Ok(self.entries.project(wanted)?.columns().to_vec())
+    }
+
+    fn retain(&mut self, accepted: &BooleanArray) -> Result<()> {
+        let asked = filter(&self.asked, accepted)?;
+        self.asked = asked.as_primitive().clone();
+        self.entries = filter_record_batch(&self.entries, accepted)?;
+        Ok(())
+    }
+
+    fn entries(&self) -> Result<RecordBatch> {
+        Ok(self.entries.clone())
+    }
+}
+
 /// What a commit wrote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CommitSummary {
@@ -225,6 +262,14 @@ pub trait StateStore: Send {
     /// All entries whose first `prefixes.num_columns()` key columns equal one of the given rows. The
     /// number of columns must be the schema's `prefix`.
     fn prefix_scan(&mut self, prefixes: &RecordBatch) -> Result<PrefixMatches>;
+
+    /// As [`StateStore::prefix_scan`], for callers that choose among what is found by some of its columns.
+    fn find_by_prefix<'a>(
+        &'a mut self,
+        prefixes: &RecordBatch,
+    ) -> Result<Box<dyn FoundEntries + 'a>> {
+        Ok(Box::new(self.prefix_scan(prefixes)?))
+    }
 
     /// Makes `version() + 1` durable.
     async fn commit(&mut self) -> Result<CommitSummary>;

@@ -252,7 +252,7 @@ fn failed(batch_id: u64, from: usize, to: usize, source: StateError) -> EngineEr
             batch_id,
             from,
             to,
-            source,
+            source: Box::new(source),
         },
     }
 }

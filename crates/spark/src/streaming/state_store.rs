@@ -58,7 +58,10 @@ pub(super) fn compression(conf: &RuntimeConf) -> Result<StateCompression> {
         "lz4" | "" => Ok(StateCompression::Lz4),
         "zstd" => Ok(StateCompression::Zstd),
         "lzf" | "snappy" => {
-            say_once(COMPRESSION, "state files are not compressed with this codec: lz4 is used");
+            say_once(
+                COMPRESSION,
+                "state files are not compressed with this codec: lz4 is used",
+            );
             Ok(StateCompression::Lz4)
         }
         _ => Err(SparkError::new(

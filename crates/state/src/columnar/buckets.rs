@@ -96,14 +96,13 @@ impl EventTimeBuckets {
     /// Slots with an event time <= `threshold`, bucket by bucket from the oldest.
     pub(super) fn expired(&self, threshold: i64) -> impl Iterator<Item = SlotId> {
         let cut = bucket_of(threshold);
-        self.buckets
-            .range(..=cut)
-            .flat_map(move |(number, slots)| {
-                let whole = *number < cut;
-                slots.iter().copied().filter(move |slot| {
-                    whole || self.places[*slot as usize].event_time <= threshold
-                })
-            })
+        self.buckets.range(..=cut).flat_map(move |(number, slots)| {
+            let whole = *number < cut;
+            slots
+                .iter()
+                .copied()
+                .filter(move |slot| whole || self.places[*slot as usize].event_time <= threshold)
+        })
     }
 
     /// Takes out the slots with an event time <= `threshold`, but for those that are `alive`.
@@ -130,7 +129,10 @@ impl EventTimeBuckets {
             *capacity += slots.capacity();
         }
         // Of what was visited, hardly anything is left.
-        while let Some(oldest) = buckets.first_entry().filter(|oldest| oldest.get().is_empty()) {
+        while let Some(oldest) = buckets
+            .first_entry()
+            .filter(|oldest| oldest.get().is_empty())
+        {
             oldest.remove();
         }
     }
@@ -164,7 +166,13 @@ mod tests {
 
     #[test]
     fn a_threshold_within_a_bucket_cuts_it() {
-        let mut buckets = filed(&[Some(SECOND + 5), Some(-1), None, Some(SECOND + 3), Some(SECOND + 4)]);
+        let mut buckets = filed(&[
+            Some(SECOND + 5),
+            Some(-1),
+            None,
+            Some(SECOND + 3),
+            Some(SECOND + 4),
+        ]);
         assert!(expired(&buckets, -2).is_empty());
         assert_eq!(expired(&buckets, -1), [1]);
         assert_eq!(expired(&buckets, SECOND + 4), [1, 3, 4]);

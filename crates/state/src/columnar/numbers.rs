@@ -299,9 +299,7 @@ impl KeyBytes {
     fn memory(&self) -> usize {
         match self {
             Self::OneLength { bytes, .. } => bytes.capacity(),
-            Self::Packed { refs, arena } => {
-                refs.capacity() * size_of::<KeyRef>() + arena.memory()
-            }
+            Self::Packed { refs, arena } => refs.capacity() * size_of::<KeyRef>() + arena.memory(),
         }
     }
 }
@@ -349,7 +347,10 @@ mod tests {
         let mut numbers = KeyNumbers::default();
         let keys: Vec<_> = (0..10_000_u32).map(|i| (i, i.to_be_bytes())).collect();
         let keys: Vec<(u32, &[u8])> = keys.iter().map(|(tag, key)| (*tag, &key[..])).collect();
-        let given: Vec<Number> = insert(&mut numbers, &keys).iter().map(|(n, _)| *n).collect();
+        let given: Vec<Number> = insert(&mut numbers, &keys)
+            .iter()
+            .map(|(n, _)| *n)
+            .collect();
         assert!(matches!(numbers.keys, KeyBytes::OneLength { .. }));
         numbers.remove_all(&given[..9_000]);
         let longer = insert(&mut numbers, &[(5, b"longer"), (6, b"")]);
@@ -369,7 +370,10 @@ mod tests {
         let mut numbers = KeyNumbers::default();
         let empty = insert(&mut numbers, &[(0, b"")]);
         let longer = insert(&mut numbers, &[(1, b"longer")]);
-        assert_eq!(find(&numbers, &[(0, b""), (1, b"longer")]), [empty[0].0, longer[0].0]);
+        assert_eq!(
+            find(&numbers, &[(0, b""), (1, b"longer")]),
+            [empty[0].0, longer[0].0]
+        );
     }
 
     #[test]
@@ -379,7 +383,10 @@ mod tests {
             .map(|i| (i, format!("a key of some length, number {i}").into_bytes()))
             .collect();
         let keys: Vec<(u32, &[u8])> = keys.iter().map(|(tag, key)| (*tag, &key[..])).collect();
-        let given: Vec<Number> = insert(&mut numbers, &keys).iter().map(|(n, _)| *n).collect();
+        let given: Vec<Number> = insert(&mut numbers, &keys)
+            .iter()
+            .map(|(n, _)| *n)
+            .collect();
         let full = numbers.keys.memory();
         let (kept, gone): (Vec<usize>, Vec<usize>) = (0..20_000).partition(|i| i % 10 == 3);
         numbers.remove_all(&gone.iter().map(|i| given[*i]).collect::<Vec<_>>());
@@ -405,7 +412,12 @@ mod tests {
             let ids = generation * 5_000..(generation + 1) * 5_000;
             let keys: Vec<_> = ids.map(|i| (i, i.to_be_bytes().repeat(10))).collect();
             let keys: Vec<(u32, &[u8])> = keys.iter().map(|(tag, key)| (*tag, &key[..])).collect();
-            generations.push(insert(&mut numbers, &keys).iter().map(|(n, _)| *n).collect());
+            generations.push(
+                insert(&mut numbers, &keys)
+                    .iter()
+                    .map(|(n, _)| *n)
+                    .collect(),
+            );
             if generations.len() > 2 {
                 numbers.remove_all(&generations.remove(0));
             }

@@ -2,7 +2,7 @@
 //!
 //! A `put` makes an open segment, a commit seals the open ones into one, compaction merges sealed ones.
 //! The columns never change and are shared with snapshots in the making; only the bits do.
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayData, BooleanArray, RecordBatch, new_empty_array, new_null_array},
@@ -236,7 +236,7 @@ impl Segments {
     pub(super) fn gather(
         &self,
         locations: &[Location],
-        columns: Range<usize>,
+        columns: impl Iterator<Item = usize> + Clone,
         schema: &SchemaRef,
     ) -> Result<RecordBatch> {
         match self.slice(locations, columns.clone(), schema)? {
@@ -248,7 +248,7 @@ impl Segments {
     fn copy(
         &self,
         locations: &[Location],
-        columns: Range<usize>,
+        columns: impl Iterator<Item = usize> + Clone,
         schema: &SchemaRef,
     ) -> Result<RecordBatch> {
         if locations.is_empty() {
@@ -277,7 +277,7 @@ impl Segments {
     fn slice(
         &self,
         locations: &[Location],
-        columns: Range<usize>,
+        columns: impl Iterator<Item = usize> + Clone,
         schema: &SchemaRef,
     ) -> Result<Option<RecordBatch>> {
         let arrays = match locations.first() {

@@ -16,9 +16,11 @@
 //!
 //! Nothing committed is destroyed before `seal`: a deleted key keeps its slot (with no location), an
 //! overwritten row keeps its segment, an evicted bucket keeps its members.
+use std::sync::Arc;
+
 use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array},
-    compute::filter_record_batch,
+    array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
+    compute::{filter, filter_record_batch},
 };
 
 use super::{
@@ -29,7 +31,7 @@ use super::{
     segment::{Segment, Segments},
 };
 use crate::{
-    PrefixMatches, Result, StateError, StateLookup, StateStoreId,
+    FoundEntries, Result, StateError, StateLookup, StateStoreId,
     columns::{EventTimes, batch_of, check_values, hand_out, stored_columns},
     schema::{StorageSchema, conform},
 };
@@ -345,7 +347,7 @@ impl ColumnarState {
         live.map(|(_, segment)| hand_out(segment.live_entries()?, &self.schema.entry_out))
     }
 
-    pub(super) fn prefix_scan(&mut self, prefixes: &RecordBatch) -> Result<PrefixMatches> {
+    pub(super) fn find_by_prefix(&mut self, prefixes: &RecordBatch) -> Result<FoundRows<'_>> {
         let Some(index) = &mut self.prefixes else {
             return Err(StateError::NotSupported {
                 store: self.id.clone(),
@@ -364,23 +366,17 @@ impl ColumnarState {
             locations.extend(found.filter(|at| !at.is_none()));
             asked.resize(locations.len(), row);
         })?;
-        Ok(PrefixMatches {
+        Ok(FoundRows {
             asked: UInt32Array::from(asked),
-            entries: self.entries_at(&locations)?,
+            locations,
+            segments: &self.segments,
+            schema: &self.schema,
         })
     }
 
     pub(super) fn entries_of(&self, slots: &[SlotId]) -> Result<RecordBatch> {
         let locations: Vec<Location> = slots.iter().map(|slot| self.locate(*slot)).collect();
-        self.entries_at(&locations)
-    }
-
-    fn entries_at(&self, locations: &[Location]) -> Result<RecordBatch> {
-        let columns = 0..self.schema.entry.fields().len();
-        let entries = self
-            .segments
-            .gather(locations, columns, &self.schema.entry)?;
-        hand_out(entries, &self.schema.entry_out)
+        entries_at(&self.segments, &self.schema, &locations)
     }
 
     pub(super) fn locate(&self, slot: SlotId) -> Location {
@@ -435,7 +431,7 @@ impl ColumnarState {
             && columns
                 .iter()
                 .zip(keys.columns())
-                .all(|(a, b)| std::sync::Arc::ptr_eq(a, b))
+                .all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
     /// Fills `asked` with the slots of the keys.
@@ -458,5 +454,49 @@ impl ColumnarState {
         asked.normalized = self.encoder.normalize(columns)?;
         self.encoder
             .encode(&asked.normalized, keys.num_rows(), &mut asked.keys)
+    }
+}
+
+/// The entries at some locations in the layout that the operator asked for.
+fn entries_at(
+    segments: &Segments,
+    schema: &StorageSchema,
+    locations: &[Location],
+) -> Result<RecordBatch> {
+    let columns = 0..schema.entry.fields().len();
+    let entries = segments.gather(locations, columns, &schema.entry)?;
+    hand_out(entries, &schema.entry_out)
+}
+
+/// Entries found by prefix, as locations.
+pub(super) struct FoundRows<'a> {
+    asked: UInt32Array,
+    locations: Vec<Location>,
+    segments: &'a Segments,
+    schema: &'a StorageSchema,
+}
+
+impl FoundEntries for FoundRows<'_> {
+    fn asked(&self) -> &UInt32Array {
+        &self.asked
+    }
+
+    fn columns(&self, wanted: &[usize]) -> Result<Vec<ArrayRef>> {
+        let stored = Arc::new(self.schema.entry.project(wanted)?);
+        let columns = wanted.iter().copied();
+        let found = self.segments.gather(&self.locations, columns, &stored)?;
+        let asked_for = Arc::new(self.schema.entry_out.project(wanted)?);
+        Ok(hand_out(found, &asked_for)?.columns().to_vec())
+    }
+
+    fn retain(&mut self, accepted: &BooleanArray) -> Result<()> {
+        self.asked = filter(&self.asked, accepted)?.as_primitive().clone();
+        let mut accepted = accepted.values().iter();
+        self.locations.retain(|_| accepted.next().unwrap_or(false));
+        Ok(())
+    }
+
+    fn entries(&self) -> Result<RecordBatch> {
+        entries_at(self.segments, self.schema, &self.locations)
     }
 }

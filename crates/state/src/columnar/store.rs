@@ -7,8 +7,8 @@ use millstream_checkpoint::fault::FaultPoint;
 
 use super::{load::Loaded, snapshot::CapturedVersion, state::ColumnarState};
 use crate::{
-    CommitSummary, PrefixMatches, Result, SnapshotTask, StateLookup, StateMetrics, StateStore,
-    StateStoreId,
+    CommitSummary, FoundEntries, PrefixMatches, Result, SnapshotTask, StateLookup, StateMetrics,
+    StateStore, StateStoreId,
     format::{self, Content, Lineage},
     log::{SnapshotProgress, StoreFiles},
 };
@@ -90,7 +90,18 @@ impl StateStore for ColumnarLogStore {
     }
 
     fn prefix_scan(&mut self, prefixes: &RecordBatch) -> Result<PrefixMatches> {
-        self.state.prefix_scan(prefixes)
+        let found = self.state.find_by_prefix(prefixes)?;
+        Ok(PrefixMatches {
+            asked: found.asked().clone(),
+            entries: found.entries()?,
+        })
+    }
+
+    fn find_by_prefix<'a>(
+        &'a mut self,
+        prefixes: &RecordBatch,
+    ) -> Result<Box<dyn FoundEntries + 'a>> {
+        Ok(Box::new(self.state.find_by_prefix(prefixes)?))
     }
 
     async fn commit(&mut self) -> Result<CommitSummary> {

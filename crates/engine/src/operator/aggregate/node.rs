@@ -127,10 +127,13 @@ impl StatefulAggregateNode {
     }
 }
 
+/// A column of a node's output.
+type QualifiedField = (Option<TableReference>, FieldRef);
+
 /// The columns of an aggregation's results in a node's output, and what restores their names.
 pub(in crate::operator) fn results_of(
     aggregate: &Aggregate,
-) -> Result<(Vec<(Option<TableReference>, FieldRef)>, Vec<Expr>)> {
+) -> Result<(Vec<QualifiedField>, Vec<Expr>)> {
     let first = aggregate
         .schema
         .fields()

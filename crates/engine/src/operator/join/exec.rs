@@ -17,6 +17,7 @@ use futures::{TryStreamExt, stream};
 
 use super::{
     layout::SideLayout,
+    pair::PairCondition,
     run::{PartitionRun, STORES},
 };
 use crate::{
@@ -30,7 +31,7 @@ pub struct SymmetricHashJoinExec {
     pub(super) sides: [JoinSide; 2],
     pub(super) join_type: JoinType,
     /// What a pair needs beside equal keys, over left and right columns.
-    pub(super) pair: Option<Arc<dyn PhysicalExpr>>,
+    pub(super) pair: Option<PairCondition>,
     pub(super) operator_id: u32,
     properties: Arc<PlanProperties>,
 }
@@ -75,6 +76,9 @@ impl SymmetricHashJoinExec {
                 right.layout.key_types()
             );
         }
+        let pair = pair
+            .map(|pair| PairCondition::try_new(pair, left.layout.row(), right.layout.row()))
+            .transpose()?;
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema),
             left.input.output_partitioning().clone(),

@@ -261,6 +261,12 @@ impl SideLayout {
         )
     }
 
+    /// Where a column of the row is in an entry.
+    pub fn place(&self, column: usize) -> Result<usize> {
+        let place = self.places.get(column).copied();
+        place.ok_or_else(|| internal_datafusion_err!("a join's row has no column {column}"))
+    }
+
     /// The sequence numbers of entries.
     pub fn sequence_of_entries<'a>(&self, entries: &'a RecordBatch) -> Result<&'a Int64Array> {
         column(entries, self.lead.len())?

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! A batch's left rows look for matches in the right side's state and are stored; then its right rows look in the left side's
-//! state, which has the new rows as well (a semi join takes them in the other order). A whole Arrow batch probes with one prefix scan and the condition is evaluated on
-//! the joined batch, so an unmatched row costs a hash look-up.
+//! state, which has the new rows as well (a semi join takes them in the other order). A whole Arrow batch probes with one prefix
+//! scan, the condition is evaluated on the columns that it reads (`pair.rs`), and rows are gathered for the pairs that it
+//! accepts: an unmatched row costs a hash look-up.
 //!
 //! # What leaves state, and when
 //!
@@ -37,6 +38,7 @@ mod condition;
 mod exec;
 mod layout;
 mod node;
+mod pair;
 mod run;
 mod terms;
 

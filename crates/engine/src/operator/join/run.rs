@@ -22,7 +22,7 @@ use datafusion::{
     physical_expr::PhysicalExpr,
     physical_plan::ExecutionPlan,
 };
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::try_join, stream};
 use millstream_state::{StateStoreGuard, StateStoreId};
 
 use super::{
@@ -41,7 +41,7 @@ const SEQUENCE_BITS: u32 = 32;
 
 /// A side of the join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Left,
     Right,
 }
@@ -55,7 +55,7 @@ impl Side {
     }
 
     /// This side's of two.
-    fn of<T>(self, [left, right]: &[T; 2]) -> &T {
+    pub(super) fn of<T>(self, [left, right]: &[T; 2]) -> &T {
         match self {
             Self::Left => left,
             Self::Right => right,
@@ -258,30 +258,19 @@ impl PartitionRun {
     /// The pairs of rows and the other side's entries that the condition accepts.
     fn find(&self, side: Side, rows: &RecordBatch, other: &mut StateStoreGuard) -> Result<Pairs> {
         let layout = &self.side(side).layout;
-        let matches = other
-            .prefix_scan(&layout.key_of_input(rows)?)
-            .map_err(external)?;
-        let pairs = Pairs {
-            rows: matches.asked,
-            entries: matches.entries,
-        };
-        let Some(condition) = &self.exec.pair else {
-            return Ok(pairs);
-        };
-        if pairs.rows.is_empty() {
-            return Ok(pairs);
+        let key = layout.key_of_input(rows)?;
+        let mut found = other.find_by_prefix(&key).map_err(external)?;
+        if let Some(condition) = &self.exec.pair
+            && !found.asked().is_empty()
+        {
+            let row = layout.row_of_input(rows)?;
+            let theirs = &self.side(side.other()).layout;
+            let accepted = condition.accepts(side, &row, found.as_ref(), theirs)?;
+            found.retain(&accepted).map_err(external)?;
         }
-        let own = take_record_batch(&layout.row_of_input(rows)?, &pairs.rows)?;
-        let theirs = self
-            .side(side.other())
-            .layout
-            .row_of_entries(&pairs.entries)?;
-        let accepted = answers(condition, &self.paired(side, &own, &theirs)?)?;
         Ok(Pairs {
-            rows: arrow::compute::filter(&pairs.rows, &accepted)?
-                .as_primitive()
-                .clone(),
-            entries: filter_record_batch(&pairs.entries, &accepted)?,
+            rows: found.asked().clone(),
+            entries: found.entries().map_err(external)?,
         })
     }
 
@@ -470,8 +459,12 @@ impl PartitionRun {
     async fn commit(&mut self, stores: Stores) -> Result<()> {
         let started = Instant::now();
         let mut metrics = std::mem::take(&mut self.metrics);
-        for mut store in stores {
-            store.commit().await.map_err(external)?;
+        let [mut left, mut right] = stores;
+        // One waits for the disk while the other writes.
+        try_join(left.commit(), right.commit())
+            .await
+            .map_err(external)?;
+        for store in [left, right] {
             let state = store.metrics();
             metrics.rows_total += state.num_keys;
             metrics.memory_bytes += state.memory_bytes;
@@ -486,7 +479,10 @@ impl PartitionRun {
 }
 
 /// Which rows a predicate accepts; NULL is no.
-fn answers(predicate: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<BooleanArray> {
+pub(super) fn answers(
+    predicate: &Arc<dyn PhysicalExpr>,
+    rows: &RecordBatch,
+) -> Result<BooleanArray> {
     let answers = predicate.evaluate(rows)?.into_array(rows.num_rows())?;
     let answers = answers
         .as_boolean_opt()

@@ -234,8 +234,8 @@ async fn check(join_type: JoinType, partitions: usize, arrivals: &[Arrival]) {
         let sides = [arrival.sides[0].as_slice(), arrival.sides[1].as_slice()];
         let before = bench.watermark_ms;
         output.extend(bench.run(sides, from).await);
-        for side in 0..2 {
-            from[side] += arrival.sides[side].len() as i64;
+        for (from, side) in from.iter_mut().zip(sides) {
+            *from += side.len() as i64;
         }
         if arrival.clean_up && bench.watermark_ms > before {
             output.extend(bench.run([&[], &[]], from).await);

@@ -1,7 +1,7 @@
 //! What is observed, and the collector that partitions report to.
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use arrow::{
@@ -84,10 +84,13 @@ impl Observer {
     }
 }
 
+/// What was gathered under each name, and for whom.
+type ByName = BTreeMap<String, (Arc<Observer>, Gathered)>;
+
 /// Gathers what the partitions of a plan have observed.
 #[derive(Debug, Default)]
 pub struct ObservedMetrics {
-    by_name: Mutex<BTreeMap<String, (Arc<Observer>, Gathered)>>,
+    by_name: Mutex<ByName>,
 }
 
 impl ObservedMetrics {
@@ -116,9 +119,7 @@ impl ObservedMetrics {
         rows.collect()
     }
 
-    fn lock(
-        &self,
-    ) -> Result<std::sync::MutexGuard<'_, BTreeMap<String, (Arc<Observer>, Gathered)>>> {
+    fn lock(&self) -> Result<MutexGuard<'_, ByName>> {
         self.by_name
             .lock()
             .map_err(|_| internal_datafusion_err!("the collector of metrics was poisoned"))
