@@ -256,7 +256,7 @@ fn a_snapshot_in_several_files_loads_under_either_provider() {
     // A part that is missing, or of another writing, makes the snapshot unusable.
     let first = parts().next().unwrap();
     let original = storage.read(&first).unwrap();
-    let last = parts().last().unwrap();
+    let last = parts().next_back().unwrap();
     for broken in [None, Some(storage.read(&last).unwrap())] {
         match broken {
             None => storage.remove(&first),
