@@ -46,7 +46,7 @@ pub(crate) enum TimeWindowKind {
     /// Windows that last until there was no row for the gap.
     Session {
         /// The gap, as an interval of each row.
-        gap: TypedExpr,
+        gap: Box<TypedExpr>,
     },
 }
 
@@ -116,7 +116,7 @@ impl Expressions<'_> {
                 ));
             }
         };
-        let kind = TimeWindowKind::Session { gap };
+        let kind = TimeWindowKind::Session { gap: Box::new(gap) };
         Ok(self.window_column("session_window", SESSION_WINDOW_KEY, kind, time, false))
     }
 

@@ -70,16 +70,23 @@ pub(super) fn drop_table(
     {
         return nothing(planner);
     }
-    match lock(&session.environment().tables).remove(&name) {
-        None if !drop.if_exists => return Err(nothing_to_drop(&name)),
-        Some(table) if is_managed(session, &table) => {
-            if let Err(error) = std::fs::remove_dir_all(&table.location) {
-                tracing::warn!(location = table.location, %error, "cannot delete the files of a dropped table");
-            }
-        }
-        _ => {}
+    match forget(session, &name) {
+        false if !drop.if_exists => Err(nothing_to_drop(&name)),
+        _ => nothing(planner),
     }
-    nothing(planner)
+}
+
+/// Takes a table out of the catalog, with its files if they are the catalog's; whether it was there.
+fn forget(session: &Session, name: &str) -> bool {
+    let Some(table) = lock(&session.environment().tables).remove(name) else {
+        return false;
+    };
+    if is_managed(session, &table)
+        && let Err(error) = std::fs::remove_dir_all(&table.location)
+    {
+        tracing::warn!(location = table.location, %error, "cannot delete the files of a dropped table");
+    }
+    true
 }
 
 /// What is dropped is looked for in the current database alone.
@@ -168,8 +175,13 @@ pub(super) fn create_table(
         },
     )?;
     if let Some(query) = query {
-        let rows = rows_for(planner, &query, &saved, &Targets::by_name())?;
-        append(session, &rows, &saved, SaveMode::Append)?;
+        let written = rows_for(planner, &query, &saved, &Targets::by_name())
+            .and_then(|rows| append(session, &rows, &saved, SaveMode::Append));
+        if written.is_err() {
+            // The table is there when its rows are.
+            forget(session, &saved.name);
+        }
+        written?;
     }
     nothing(planner)
 }

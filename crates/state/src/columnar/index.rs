@@ -105,11 +105,6 @@ impl KeyIndex {
         self.slots[id as usize].dirty = false;
     }
 
-    /// Makes room for that many new keys at once.
-    pub(super) fn reserve(&mut self, additional: usize) {
-        self.numbers.reserve(additional);
-    }
-
     /// Gives back what is not needed any more.
     pub(super) fn shrink(&mut self) {
         if self.numbers.shrink() {

@@ -156,14 +156,6 @@ impl KeyNumbers {
         self.keys.get(number)
     }
 
-    /// Makes room for that many new keys at once.
-    pub(super) fn reserve(&mut self, additional: usize) {
-        self.table
-            .reserve(additional, |entry| table_hash(entry.tag));
-        self.tags
-            .reserve(additional.saturating_sub(self.vacant.len()));
-    }
-
     /// Repacks key bytes and the table when most of what they hold is garbage. Whether it now starts from 0 again: all keys
     /// are gone, and so is the memory that their numbers took.
     pub(super) fn shrink(&mut self) -> bool {

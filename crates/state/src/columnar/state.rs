@@ -49,6 +49,29 @@ pub(super) struct Asked {
     pub(super) valid: bool,
 }
 
+impl Asked {
+    /// Whether these very keys were looked up.
+    fn is_of(&self, keys: &RecordBatch) -> bool {
+        self.valid
+            && self.slots.len() == keys.num_rows()
+            && self.columns.len() == keys.num_columns()
+            && self
+                .columns
+                .iter()
+                .zip(keys.columns())
+                .all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// Its memory, for the next call.
+    fn scratch(self) -> Self {
+        Self {
+            keys: self.keys,
+            slots: self.slots,
+            ..Self::default()
+        }
+    }
+}
+
 /// State of one store in memory.
 #[derive(Debug)]
 pub(super) struct ColumnarState {
@@ -126,40 +149,13 @@ impl ColumnarState {
 
     pub(super) fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
         check_values(&self.id, &self.schema, keys, values)?;
-        if !self.asked_for(keys) {
-            self.look_up(keys)?;
+        let mut asked = std::mem::take(&mut self.asked);
+        if !asked.is_of(keys) {
+            self.encode(keys, &mut asked)?;
         }
-        if keys.num_rows() == 0 {
-            return Ok(());
-        }
-        let asked = std::mem::take(&mut self.asked);
-        let done = self.put_asked(&asked, values);
-        self.asked = Asked {
-            keys: asked.keys,
-            slots: asked.slots,
-            ..Asked::default()
-        };
-        done
-    }
-
-    /// Writes the entries of already looked-up keys.
-    fn put_asked(&mut self, asked: &Asked, values: &RecordBatch) -> Result<()> {
-        let entries = self.entries_with(asked, values)?;
-        let mut slots = asked.slots.clone();
-        let rows = slots.iter().enumerate();
-        let absent = rows.filter(|(_, slot)| **slot == NO_SLOT);
-        let absent: Vec<u32> = absent.map(|(row, _)| row as u32).collect();
-        self.add_keys(asked, &absent, &mut slots)?;
-        let segment = self.segments.add(Segment::new(entries, slots.clone()));
-        self.open.push(segment);
-        for (row, slot) in slots.into_iter().enumerate() {
-            let row = row as u32;
-            let former = self.change(slot, Location { segment, row });
-            match former.is_none() {
-                true => self.live_keys += 1,
-                false => self.segments.clear(former),
-            }
-        }
+        let entries = self.entries_with(&asked, values)?;
+        self.put_entries(&mut asked, entries)?;
+        self.asked = asked.scratch();
         Ok(())
     }
 
@@ -171,31 +167,47 @@ impl ColumnarState {
     ) -> Result<BooleanArray> {
         check_values(&self.id, &self.schema, keys, values)?;
         let mut asked = std::mem::take(&mut self.asked);
-        let done = self.encode(keys, &mut asked).and_then(|()| {
-            let entries = self.entries_with(&asked, values)?;
-            self.put_absent_asked(&asked, &entries)
-        });
-        self.asked = Asked {
-            keys: asked.keys,
-            slots: asked.slots,
-            ..Asked::default()
-        };
-        done
+        self.encode(keys, &mut asked)?;
+        let entries = self.entries_with(&asked, values)?;
+        let written = self.put_absent_entries(&mut asked, &entries)?;
+        self.asked = asked.scratch();
+        Ok(written)
     }
 
-    fn put_absent_asked(&mut self, asked: &Asked, entries: &RecordBatch) -> Result<BooleanArray> {
-        let rows: Vec<u32> = (0..entries.num_rows() as u32).collect();
-        let mut slots = vec![NO_SLOT; rows.len()];
-        self.add_keys(asked, &rows, &mut slots)?;
+    fn put_entries(&mut self, asked: &mut Asked, entries: RecordBatch) -> Result<()> {
+        if entries.num_rows() == 0 {
+            return Ok(());
+        }
+        self.add_keys(asked)?;
+        let segment = Segment::new(entries, asked.slots.clone());
+        let segment = self.segments.add(segment);
+        self.open.push(segment);
+        for (row, slot) in asked.slots.iter().enumerate() {
+            let row = row as u32;
+            let former = self.change(*slot, Location { segment, row });
+            match former.is_none() {
+                true => self.live_keys += 1,
+                false => self.segments.clear(former),
+            }
+        }
+        Ok(())
+    }
+
+    fn put_absent_entries(
+        &mut self,
+        asked: &mut Asked,
+        entries: &RecordBatch,
+    ) -> Result<BooleanArray> {
+        self.add_keys(asked)?;
         // A slot has a location from its first row on, by which a second row of one key is told.
         let segment = self.segments.next_id();
-        let mut written = Vec::with_capacity(slots.len());
-        let absent = BooleanArray::from_iter(slots.into_iter().map(|slot| {
-            let absent = self.locate(slot).is_none();
+        let mut written = Vec::with_capacity(asked.slots.len());
+        let absent = BooleanArray::from_iter(asked.slots.iter().map(|slot| {
+            let absent = self.locate(*slot).is_none();
             if absent {
                 let row = written.len() as u32;
-                written.push(slot);
-                self.change(slot, Location { segment, row });
+                written.push(*slot);
+                self.change(*slot, Location { segment, row });
             }
             Some(absent)
         }));
@@ -221,14 +233,14 @@ impl ColumnarState {
         batch_of(&self.schema.entry, columns, values.num_rows())
     }
 
-    /// Gives `slots` to the keys of `rows`, which may be absent.
-    fn add_keys(&mut self, asked: &Asked, rows: &[u32], slots: &mut [SlotId]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.index.reserve(rows.len());
-        let mut added = Vec::with_capacity(rows.len());
-        let room = self.index.insert_all(&asked.keys, rows, |row, slot, new| {
+    /// Gives slots to the keys that are not known to have one.
+    fn add_keys(&mut self, asked: &mut Asked) -> Result<()> {
+        let Asked { keys, slots, .. } = &mut *asked;
+        let rows = slots.iter().enumerate();
+        let unknown = rows.filter(|(_, slot)| **slot == NO_SLOT);
+        let unknown: Vec<u32> = unknown.map(|(row, _)| row as u32).collect();
+        let mut added = Vec::with_capacity(unknown.len());
+        let room = self.index.insert_all(keys, &unknown, |row, slot, new| {
             slots[row as usize] = slot;
             if new {
                 added.push((slot, row));
@@ -418,22 +430,6 @@ impl ColumnarState {
         self.index.remove_all(slots);
     }
 
-    fn asked_for(&self, keys: &RecordBatch) -> bool {
-        let Asked {
-            columns,
-            slots,
-            valid,
-            ..
-        } = &self.asked;
-        *valid
-            && slots.len() == keys.num_rows()
-            && columns.len() == keys.num_columns()
-            && columns
-                .iter()
-                .zip(keys.columns())
-                .all(|(a, b)| Arc::ptr_eq(a, b))
-    }
-
     /// Fills `asked` with the slots of the keys.
     fn look_up(&mut self, keys: &RecordBatch) -> Result<()> {
         let mut asked = std::mem::take(&mut self.asked);
@@ -447,9 +443,11 @@ impl ColumnarState {
         encoded
     }
 
-    /// Fills `asked` with the keys, which have not been looked up then.
+    /// Fills `asked` with the keys, none of which is known to have a slot.
     fn encode(&self, keys: &RecordBatch, asked: &mut Asked) -> Result<()> {
         asked.valid = false;
+        asked.slots.clear();
+        asked.slots.resize(keys.num_rows(), NO_SLOT);
         let columns = stored_columns(&self.id, "key", keys, &self.schema.key)?;
         asked.normalized = self.encoder.normalize(columns)?;
         self.encoder

@@ -55,7 +55,8 @@ fn state(kind: Kind, storage: &Arc<MemoryStorage>, version: u64) -> Vec<String> 
 /// All one-byte flips and truncations of some length of a file; fewer where each costs a tree on disk.
 fn damages(kind: Kind, bytes: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
     let header = 0..100;
-    let thinned = move |at: &usize| kind == Kind::Columnar || header.contains(at) || at.is_multiple_of(9);
+    let thinned =
+        move |at: &usize| kind == Kind::Columnar || header.contains(at) || at.is_multiple_of(9);
     let flips = (0..bytes.len()).filter(thinned).map(|at| {
         let mut damaged = bytes.to_vec();
         damaged[at] ^= 1 << (at % 8);

@@ -211,3 +211,12 @@ def modes(spark, env):
         "group by window(ts, '1 hour')) group by n",
     ]
     return {s: env.attempt(lambda: outcomes(env, spark.sql(s))) for s in statements}
+
+
+@case
+def table_of_what_a_stream_selects(spark, env):
+    """A batch statement over a stream is refused, and leaves no table."""
+    views(spark, env)
+    statement = "create table of_a_stream using parquet as select k, v from events"
+    refused = env.attempt(lambda: str(spark.sql(statement).collect()))
+    return {"refused": refused, "there": spark.catalog.tableExists("of_a_stream")}

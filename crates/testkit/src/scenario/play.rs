@@ -396,7 +396,7 @@ impl Play<'_> {
         // A point that no batch passes (no state, nothing to tell a source yet) does not fire and does not fail.
         let failed = self.process().await.is_err();
         self.fired += faults.fired().len();
-        if failed != !faults.fired().is_empty() {
+        if failed == faults.fired().is_empty() {
             return Err(format!(
                 "the fault at {point} and the query's end do not go together"
             ));

@@ -28,7 +28,7 @@ pub enum CheckpointCommand {
     /// Show its batches, offsets, watermark, operators and sizes
     Show(ShowArguments),
     /// Say what a changed program would do to it, before anything runs
-    Explain(ExplainArguments),
+    Explain(Box<ExplainArguments>),
     /// Go back to a batch: what came after is forgotten
     Rewind(RewindArguments),
     /// Show its state: operators, stores, versions, rows
@@ -65,7 +65,7 @@ pub struct RewindArguments {
 /// Runs a command; what it tells goes to stdout.
 pub fn run(command: CheckpointCommand) -> Result<u8, CliError> {
     if let CheckpointCommand::Explain(arguments) = command {
-        return explain::run(arguments);
+        return explain::run(*arguments);
     }
     let runtimes = Runtimes::start(1)?;
     let told = runtimes.front.block_on(async {
