@@ -14,6 +14,7 @@ mod segment;
 mod snapshot;
 mod state;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 

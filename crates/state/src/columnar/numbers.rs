@@ -7,11 +7,10 @@
 //! A step in a large table is a cache miss. Whatever is done to many keys is therefore done in stages: the processor
 //! has the misses of different keys under way at the same time when a stage does not wait for their results, which makes
 //! the whole several times faster.
-use hashbrown::{HashTable, hash_table};
-
 use super::{
     arena::{KeyArena, KeyRef},
     keys::EncodedKeys,
+    table::NumberTable,
 };
 
 /// A key's number, small because numbers are used again.
@@ -23,21 +22,10 @@ pub(super) const NO_NUMBER: Number = u32::MAX;
 /// Keys per stage: their cache lines stay until the next stage needs them.
 const STAGE: usize = 256;
 
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    tag: u32,
-    number: Number,
-}
-
-/// The table wants entropy at both ends of 64 bits; a multiplication spreads the tag's 32.
-fn table_hash(tag: u32) -> u64 {
-    u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 /// Key ↔ number.
 #[derive(Debug, Default)]
 pub(super) struct KeyNumbers {
-    table: HashTable<Entry>,
+    table: NumberTable,
     /// By number; stale where it is vacant.
     tags: Vec<u32>,
     keys: KeyBytes,
@@ -47,10 +35,8 @@ pub(super) struct KeyNumbers {
 impl KeyNumbers {
     /// The number of a key, or [`NO_NUMBER`].
     fn find(&self, tag: u32, key: &[u8]) -> Number {
-        let found = self.table.find(table_hash(tag), |entry| {
-            entry.tag == tag && self.keys.get(entry.number) == key
-        });
-        found.map_or(NO_NUMBER, |entry| entry.number)
+        let found = self.table.find(tag, |number| self.keys.get(number) == key);
+        found.unwrap_or(NO_NUMBER)
     }
 
     /// Fills `found` with the numbers of all keys, [`NO_NUMBER`] for absent ones.
@@ -59,11 +45,10 @@ impl KeyNumbers {
         found.reserve(keys.len());
         for start in (0..keys.len()).step_by(STAGE) {
             let tags = &keys.tags()[start..keys.len().min(start + STAGE)];
+            self.touch(tags.iter().copied());
             let first = found.len();
-            found.extend(tags.iter().map(|tag| {
-                let entry = self.table.find(table_hash(*tag), |entry| entry.tag == *tag);
-                entry.map_or(NO_NUMBER, |entry| entry.number)
-            }));
+            let by_tag = |tag: &u32| self.table.find(*tag, |_| true).unwrap_or(NO_NUMBER);
+            found.extend(tags.iter().map(by_tag));
             let candidates = &mut found[first..];
             self.keys.touch(candidates);
             for (i, candidate) in candidates.iter_mut().enumerate() {
@@ -100,14 +85,10 @@ impl KeyNumbers {
 
     /// The number of a key, which is added if it is absent, and whether it was. `None` when all numbers are taken.
     fn find_or_insert(&mut self, tag: u32, key: &[u8]) -> Option<(Number, bool)> {
-        let same = |entry: &Entry| entry.tag == tag && self.keys.get(entry.number) == key;
-        let entry = self
-            .table
-            .entry(table_hash(tag), same, |e| table_hash(e.tag));
-        let place = match entry {
-            hash_table::Entry::Occupied(entry) => return Some((entry.get().number, false)),
-            hash_table::Entry::Vacant(place) => place,
-        };
+        let known = self.find(tag, key);
+        if known != NO_NUMBER {
+            return Some((known, false));
+        }
         self.keys.accept(key, self.tags.len(), &self.vacant);
         let number = match self.vacant.pop() {
             Some(number) => number,
@@ -122,7 +103,7 @@ impl KeyNumbers {
         };
         self.tags[number as usize] = tag;
         self.keys.set(number, key);
-        place.insert(Entry { tag, number });
+        self.table.insert(tag, number);
         Some((number, true))
     }
 
@@ -131,9 +112,7 @@ impl KeyNumbers {
         for numbers in numbers.chunks(STAGE) {
             self.touch(numbers.iter().map(|number| self.tags[*number as usize]));
             for number in numbers {
-                let hash = table_hash(self.tags[*number as usize]);
-                if let Ok(entry) = self.table.find_entry(hash, |e| e.number == *number) {
-                    entry.remove();
+                if self.table.remove(self.tags[*number as usize], *number) {
                     self.keys.clear(*number);
                     self.vacant.push(*number);
                 }
@@ -143,11 +122,8 @@ impl KeyNumbers {
 
     /// Has the table's memory for these tags at hand soon.
     fn touch(&self, tags: impl Iterator<Item = u32>) {
-        let found = tags.filter(|tag| {
-            let entry = self.table.find(table_hash(*tag), |entry| entry.tag == *tag);
-            entry.is_some()
-        });
-        std::hint::black_box(found.count());
+        let read = tags.map(|tag| self.table.touch(tag));
+        std::hint::black_box(read.fold(0, |all, entry| all ^ entry));
     }
 
     /// The key of a number in use.
@@ -159,12 +135,8 @@ impl KeyNumbers {
     /// Repacks key bytes and the table when most of what they hold is garbage. Whether it now starts from 0 again: all keys
     /// are gone, and so is the memory that their numbers took.
     pub(super) fn shrink(&mut self) -> bool {
-        let used = self.table.iter().map(|entry| entry.number);
-        self.keys.repack(used);
-        if self.table.capacity() > 8 * self.table.len() + 1024 {
-            self.table
-                .shrink_to(2 * self.table.len(), |entry| table_hash(entry.tag));
-        }
+        self.keys.repack(self.table.numbers());
+        self.table.shrink();
         // Numbers are held elsewhere, so only a tail of vacant ones could be given back; no keys at all is the case that
         // matters (the peak is over).
         let empty = self.table.is_empty() && self.tags.capacity() > 1024;
@@ -177,7 +149,7 @@ impl KeyNumbers {
     /// Bytes allocated.
     pub(super) fn memory(&self) -> usize {
         self.keys.memory()
-            + self.table.allocation_size()
+            + self.table.memory()
             + (self.tags.capacity() + self.vacant.capacity()) * size_of::<u32>()
     }
 }
