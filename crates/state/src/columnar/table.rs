@@ -8,12 +8,14 @@ use super::numbers::Number;
 /// Entries of the smallest table that holds any.
 const PLACES_MIN: usize = 16;
 
-/// Free, or the tag in the upper half and the number plus one in the lower. No number is `u32::MAX`.
+/// Free, or the tag in the upper half and the number, which is never `u32::MAX`, in the lower.
 type Entry = u64;
-const FREE: Entry = 0;
+/// Not zero: memory that is asked for as zeros is one shared page until it is written, and a table is read first; taking
+/// the shared page away then costs more than the write.
+const FREE: Entry = Entry::MAX;
 
 fn entry(tag: u32, number: Number) -> Entry {
-    u64::from(tag) << 32 | (u64::from(number) + 1)
+    u64::from(tag) << 32 | u64::from(number)
 }
 
 fn tag_of(entry: Entry) -> u32 {
@@ -21,7 +23,7 @@ fn tag_of(entry: Entry) -> u32 {
 }
 
 fn number_of(entry: Entry) -> Number {
-    (entry as u32).wrapping_sub(1)
+    entry as u32
 }
 
 /// Numbers by tag; several may have the same.
@@ -71,7 +73,7 @@ impl NumberTable {
     /// Something that has to be read to look this tag up.
     pub(super) fn touch(&self, tag: u32) -> u64 {
         match self.places.is_empty() {
-            true => 0,
+            true => FREE,
             false => self.places[self.home(tag)],
         }
     }
