@@ -5,6 +5,12 @@
 //! a release that encodes otherwise does not read the folder but builds it anew.
 use std::sync::Arc;
 
+use super::buffer::KeyRange;
+use crate::{
+    Result,
+    columns::batch_of,
+    schema::{StorageSchema, holds_floats, normalize_floats},
+};
 use arrow::{
     array::{
         ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array,
@@ -13,13 +19,6 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Field, Int32Type, Schema},
     row::{RowConverter, SortField},
-};
-use lsm_tree::Slice;
-
-use crate::{
-    Result,
-    columns::batch_of,
-    schema::{StorageSchema, holds_floats, normalize_floats},
 };
 
 /// Bytes that the event-time index puts before a key: its space, a flag for NULL, the time.
@@ -34,6 +33,49 @@ pub(super) enum Space {
     Entries = 1,
     /// (event time, key).
     Times = 2,
+}
+
+/// Byte strings in one buffer.
+#[derive(Debug, Default)]
+pub(super) struct Encoded {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Encoded {
+    pub(super) fn with_capacity(rows: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            ends: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Adds a string that is made of these, one behind the other.
+    pub(super) fn push(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Bytes of all strings.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn get(&self, row: u32) -> &[u8] {
+        let row = row as usize;
+        let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[row]]
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.len()).map(|row| self.get(row as u32))
+    }
 }
 
 /// Encodes some columns.
@@ -65,18 +107,18 @@ impl RowCodec {
         head: &[u8],
         columns: &[ArrayRef],
         row_count: usize,
-    ) -> Result<Vec<Slice>> {
+    ) -> Result<Encoded> {
         let Some(converter) = &self.converter else {
-            return Ok(vec![Slice::from(head); row_count]);
+            let mut encoded = Encoded::default();
+            (0..row_count).for_each(|_| encoded.push(&[head]));
+            return Ok(encoded);
         };
         let rows = converter.convert_columns(columns)?;
-        let mut scratch = head.to_vec();
-        let encoded = rows.iter().map(|row| {
-            scratch.truncate(head.len());
-            scratch.extend_from_slice(row.data());
-            Slice::from(scratch.as_slice())
-        });
-        Ok(encoded.collect())
+        let bytes = rows.lengths().sum::<usize>() + row_count * head.len();
+        let mut encoded = Encoded::with_capacity(row_count, bytes);
+        rows.iter()
+            .for_each(|row| encoded.push(&[head, row.data()]));
+        Ok(encoded)
     }
 
     /// Columns of rows that `encode` made, without what stood before them.
@@ -113,7 +155,7 @@ pub(super) struct TimeIndex {
 
 impl TimeIndex {
     /// The key's own encoding begins with the event time: the entries are their own index.
-    pub(super) fn leads_the_key(&self) -> bool {
+    fn leads_the_key(&self) -> bool {
         self.column == 0
     }
 
@@ -124,30 +166,34 @@ impl TimeIndex {
         }
     }
 
-    /// What the index's keys begin with: from the first that is not NULL, through those at `threshold`.
-    pub(super) fn bounds(&self, threshold: i64) -> Result<(Slice, Slice)> {
-        let bound = |time: i64| -> Result<Slice> {
-            let time: ArrayRef = Arc::new(Int64Array::from(vec![time]));
-            let time = [cast(&time, &self.data_type)?];
-            let encoded = self.codec.encode(&[self.space() as u8], &time, 1)?;
-            Ok(encoded.into_iter().next().unwrap_or_default())
-        };
-        Ok((bound(i64::MIN)?, bound(threshold)?))
+    /// The index's keys from the first that is not NULL, through those at `threshold`.
+    pub(super) fn range(&self, threshold: i64) -> Result<KeyRange> {
+        let times: ArrayRef = Arc::new(Int64Array::from(vec![i64::MIN, threshold]));
+        let times = [cast(&times, &self.data_type)?];
+        let bounds = self.codec.encode(&[self.space() as u8], &times, 2)?;
+        Ok(KeyRange::between(bounds.get(0), bounds.get(1)))
     }
 
     /// The index's keys for rows with these key columns, whose keys among the entries are `entries`.
-    pub(super) fn keys(&self, columns: &[ArrayRef], entries: &[Slice]) -> Result<Vec<Slice>> {
+    pub(super) fn keys(&self, columns: &[ArrayRef], entries: &Encoded) -> Result<Encoded> {
         let column = columns.get(self.column).map(std::slice::from_ref);
         let head = [Space::Times as u8];
         let times = self
             .codec
             .encode(&head, column.unwrap_or_default(), entries.len())?;
-        let keys = times.iter().zip(entries).map(|(time, entry)| {
-            let mut key = time.to_vec();
-            key.extend_from_slice(entry.get(1..).unwrap_or_default());
-            Slice::from(key)
-        });
-        Ok(keys.collect())
+        let mut keys = Encoded::with_capacity(entries.len(), times.bytes() + entries.bytes());
+        for (time, entry) in times.iter().zip(entries.iter()) {
+            keys.push(&[time, entry.get(1..).unwrap_or_default()]);
+        }
+        Ok(keys)
+    }
+
+    /// The key among the entries of one of the index.
+    pub(super) fn entry_parts(key: &[u8]) -> [&[u8]; 2] {
+        [
+            &[Space::Entries as u8],
+            key.get(TIME_BYTES..).unwrap_or_default(),
+        ]
     }
 }
 
@@ -174,21 +220,24 @@ impl Codecs {
         })
     }
 
-    /// Pairs of the tree as entries, key columns then value columns.
-    pub(super) fn entries(
+    /// The index by event time, unless the entries are their own.
+    pub(super) fn index_apart(&self) -> Option<&TimeIndex> {
+        self.time.as_ref().filter(|index| !index.leads_the_key())
+    }
+
+    /// Keys and values as entries, key columns then value columns.
+    pub(super) fn entries<'a>(
         &self,
         schema: &StorageSchema,
-        pairs: &[(Slice, Slice)],
+        pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<RecordBatch> {
-        let keys = pairs
-            .iter()
-            .map(|(key, _)| key.get(1..).unwrap_or_default());
+        let rows = pairs.len();
+        let (keys, values): (Vec<_>, Vec<_>) = pairs
+            .map(|(key, value)| (key.get(1..).unwrap_or_default(), value))
+            .unzip();
         let mut columns = self.key.decode(keys)?;
-        columns.extend(
-            self.value
-                .decode(pairs.iter().map(|(_, value)| &value[..]))?,
-        );
-        batch_of(&schema.entry, columns, pairs.len())
+        columns.extend(self.value.decode(values)?);
+        batch_of(&schema.entry, columns, rows)
     }
 }
 
@@ -234,7 +283,7 @@ pub(super) fn encoding_fingerprint() -> Result<u64> {
     ];
     let codec = RowCodec::try_new(columns.iter().map(|column| column.data_type().clone()))?;
     let rows = codec.encode(&[], &columns, 3)?;
-    let bytes = rows.iter().flat_map(|row| row.iter().copied());
+    let bytes = rows.iter().flatten().copied();
     Ok(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     }))
@@ -251,8 +300,8 @@ mod tests {
         let columns: Vec<ArrayRef> = vec![Arc::new(numbers), Arc::new(names)];
         let codec = RowCodec::try_new(columns.iter().map(|c| c.data_type().clone())).unwrap();
         let rows = codec.encode(&[9], &columns, 4).unwrap();
-        let mut order: Vec<usize> = (0..4).collect();
-        order.sort_by_key(|i| &rows[*i]);
+        let mut order: Vec<u32> = (0..4).collect();
+        order.sort_by_key(|row| rows.get(*row));
         assert_eq!(order, [1, 2, 3, 0], "NULL first, then by number and name");
         let decoded = codec.decode(rows.iter().map(|row| &row[1..])).unwrap();
         assert_eq!(decoded, columns);

@@ -22,7 +22,7 @@ use lsm_tree::{
     compaction::Leveled,
 };
 
-use super::codec::Space;
+use super::{buffer::KeyRange, codec::Space, run::Entry};
 use crate::{Result, StateError, StateStoreId, format::Lineage};
 
 const MARKER_FORMAT: u16 = 1;
@@ -337,15 +337,22 @@ impl LocalTree {
         }
     }
 
+    /// Whether nothing was ever written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.tree.table_count() == 0
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
         let seqno = self.open.visible_seqno.get();
         self.open.tree.get(key, seqno).map_err(|e| self.failed(e))
     }
 
     /// The pairs in a range, ascending. Later writes do not show.
-    pub(super) fn range(self: &Arc<Self>, range: (Bound<Vec<u8>>, Bound<Vec<u8>>)) -> TreeRange {
+    pub(super) fn range(self: &Arc<Self>, range: &KeyRange) -> TreeRange {
         let seqno = self.open.visible_seqno.get();
-        let pairs = self.open.tree.range(range, seqno, None);
+        let start = Bound::Included(range.start.clone());
+        let end = range.end.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let pairs = self.open.tree.range((start, end), seqno, None);
         // The folder must not go while its files are read.
         let owner = Arc::clone(self);
         Box::new(pairs.map(move |pair| pair.into_inner().map_err(|e| owner.failed(e))))
@@ -355,7 +362,7 @@ impl LocalTree {
     /// a marker the tree counts as unfinished until the next write brings one.
     pub(super) fn write<'a>(
         &self,
-        writes: impl Iterator<Item = (&'a Slice, Option<&'a Slice>)>,
+        entries: impl Iterator<Item = Entry<'a>>,
         marker: Option<&Marker>,
     ) -> Result<()> {
         let ingest = || -> lsm_tree::Result<()> {
@@ -364,10 +371,10 @@ impl LocalTree {
                 Some(marker) => tables.write([Space::Marker as u8], marker.encode())?,
                 None => tables.write_tombstone([Space::Marker as u8])?,
             }
-            for (key, value) in writes {
-                match value {
-                    Some(value) => tables.write(key.clone(), value.clone())?,
-                    None => tables.write_tombstone(key.clone())?,
+            for Entry { key, value, known } in entries {
+                match known.alive {
+                    true => tables.write(key, value)?,
+                    false => tables.write_tombstone(key)?,
                 }
             }
             tables.finish()
@@ -382,7 +389,7 @@ impl LocalTree {
 
     /// Empties the tree.
     pub(super) fn clear(&self) -> Result<()> {
-        if self.open.tree.table_count() == 0 {
+        if self.is_empty() {
             return Ok(());
         }
         self.open.tree.clear().map_err(|e| self.failed(e))?;

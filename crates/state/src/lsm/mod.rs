@@ -19,6 +19,11 @@
 //! `arrow-row` encoding, which sorts as the columns do and so answers prefix scans; an index of (event time, key), unless
 //! the event time leads the key anyway; and the marker.
 //!
+//! A call brings many keys, and all that follows is done for all of them in key order: they are encoded into one buffer,
+//! sorted once, looked up layer by layer and then in the tree, and written as one sorted run. A layer is a few such runs,
+//! merged as they grow: a delta and a flush read in order what is in order, a snapshot shares the runs with the layer, and
+//! no entry has an allocation of its own.
+//!
 //! # On a crash
 //!
 //! Nothing here is trusted further than its marker. The marker names the version and the lineage that the tree stands
@@ -29,16 +34,22 @@
 //! | module | owns |
 //! |---|---|
 //! | `codec` | rows of columns as bytes and back |
+//! | `keys` | the keys of one call, sorted |
+//! | `run` | sorted entries in memory, and merging them |
 //! | `local` | the folder, its lock, the tree in it and its marker |
 //! | `buffer` | the layers in memory, and merging them with the tree |
+//! | `lookup` | finding keys in the layers and the tree |
 //! | `state` | reads and writes |
 //! | `replay` | the log's files into the tree |
 //! | `store`, `provider` | the contract |
 mod buffer;
 mod codec;
+mod keys;
 mod local;
+mod lookup;
 mod provider;
 mod replay;
+mod run;
 mod snapshot;
 mod state;
 mod store;

@@ -72,9 +72,9 @@ impl BufferShare {
         Self(Arc::clone(local))
     }
 
-    /// Bytes that the store may hold now.
+    /// Bytes that the store may hold now: half of its part, since merging runs takes as much again for a moment.
     pub(super) fn bytes(&self) -> usize {
-        self.0.buffer_bytes / self.stores()
+        self.0.buffer_bytes / self.stores() / 2
     }
 
     /// Stores that are open.

@@ -10,9 +10,10 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    buffer::{Committed, KeyRange, live_of},
+    buffer::{KeyRange, Live, LiveEntries},
     codec::Codecs,
     local::TreeRange,
+    run::{Merge, Runs},
     state::BATCH_ROWS,
 };
 use crate::{
@@ -59,7 +60,7 @@ pub(super) struct CapturedTree {
     pub(super) codecs: Arc<Codecs>,
     pub(super) version: u64,
     pub(super) lineage: Lineage,
-    pub(super) committed: Arc<Committed>,
+    pub(super) committed: Runs,
     pub(super) range: KeyRange,
     pub(super) tree: TreeRange,
     pub(super) claim: Claim,
@@ -90,20 +91,23 @@ impl SnapshotTask for CapturedTree {
             claim,
         } = *self;
         let batch_bytes = BATCH_BYTES.min(files.options.snapshot_file_bytes);
-        let mut live = live_of(&committed, tree, &range);
+        let layers = Merge::of(committed.newest_first(), &range);
+        let mut live = LiveEntries::new(layers, tree);
         let mut writer = SnapshotWriter::new(&files, &schema, version, lineage);
         loop {
-            let (mut pairs, mut bytes) = (Vec::new(), 0);
-            while pairs.len() < BATCH_ROWS && bytes < batch_bytes {
-                let Some(entry) = live.next() else { break };
-                let (key, value, _) = entry?;
-                bytes += key.len() + value.len();
-                pairs.push((key, value));
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            while entries.len() < BATCH_ROWS && bytes < batch_bytes {
+                let Some(live) = live.next().transpose()? else {
+                    break;
+                };
+                bytes += live.key.len() + live.value.len();
+                entries.push(live);
             }
-            if pairs.is_empty() {
+            if entries.is_empty() {
                 break;
             }
-            if !writer.push(codecs.entries(&schema, &pairs)?, bytes).await? {
+            let batch = codecs.entries(&schema, entries.iter().map(Live::pair))?;
+            if !writer.push(batch, bytes).await? {
                 return Ok(0);
             }
         }

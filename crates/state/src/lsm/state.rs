@@ -2,18 +2,20 @@
 //!
 //! Synchronous, and knows no files but the local tree. The store around it turns the running batch's changes into a
 //! delta; loading a version is replaying deltas through the same calls.
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array},
-    compute::{filter_record_batch, take},
+    compute::{filter_record_batch, is_not_null, take},
 };
-use lsm_tree::Slice;
 
 use super::{
-    buffer::{Found, KeyRange, WriteBuffer, keys_between},
-    codec::{Codecs, Space, TIME_BYTES, normalize},
+    buffer::{KeyRange, Live, LiveEntries, WriteBuffer},
+    codec::{Codecs, Encoded, Space, TIME_BYTES, TimeIndex, normalize},
+    keys::SortedKeys,
     local::{LocalTree, Marker},
+    lookup::{Found, Seen, Wanted, look_up},
+    run::{Entry, Known, Merge, Run},
 };
 use crate::{
     PrefixMatches, Result, StateError, StateLookup, StateStoreId,
@@ -28,15 +30,12 @@ pub(super) const BATCH_ROWS: usize = 1 << 16;
 /// Longest key that the tree takes.
 const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
-/// Keys that were looked up.
-#[derive(Debug, Default)]
+/// Keys of a call.
+#[derive(Debug)]
 struct Asked {
-    columns: Vec<ArrayRef>,
-    keys: Vec<Slice>,
-    /// The event-time index's keys; empty without one.
-    times: Vec<Slice>,
-    found: Vec<Found>,
-    valid: bool,
+    keys: SortedKeys,
+    /// For each row its key in the event-time index, if there is one beside the entries.
+    times: Option<Encoded>,
 }
 
 /// State of one store.
@@ -50,7 +49,7 @@ pub(super) struct LsmState {
     live_keys: u64,
     pub(super) committed_keys: u64,
     pub(super) evicted_through: Option<i64>,
-    asked: Asked,
+    seen: Seen,
 }
 
 impl LsmState {
@@ -71,71 +70,56 @@ impl LsmState {
             live_keys: keys,
             committed_keys: keys,
             evicted_through: None,
-            asked: Asked::default(),
+            seen: Seen::default(),
         }
     }
 
     pub(super) fn has_changes(&self) -> bool {
-        !self.buffer.pending.is_empty() || self.evicted_through.is_some()
+        self.buffer.has_changes() || self.evicted_through.is_some()
     }
 
     pub(super) fn num_keys(&self) -> u64 {
         self.live_keys
     }
 
-    fn find(&self, key: &[u8]) -> Result<Found> {
-        if let Some(found) = self.buffer.find(key) {
-            return Ok(found.clone());
-        }
-        let value = self.tree.get(key)?;
-        Ok(Found {
-            in_tree: value.is_some(),
-            value,
-        })
-    }
-
     pub(super) fn get(&mut self, keys: &RecordBatch) -> Result<StateLookup> {
-        self.look_up(keys)?;
-        let found = &self.asked.found;
-        let present = found.iter().filter_map(|found| found.value.as_deref());
-        let mut columns = self.codecs.value.decode(present)?;
-        let alive = BooleanArray::from_iter(found.iter().map(|f| Some(f.value.is_some())));
-        if alive.true_count() < alive.len() {
-            let mut next = 0..;
-            let rows = found.iter().map(|found| {
-                found.value.as_ref()?;
-                next.next()
-            });
-            let rows = UInt32Array::from_iter(rows);
-            for column in &mut columns {
-                *column = match column.is_empty() {
-                    true => new_null_array(column.data_type(), rows.len()),
-                    false => take(column, &rows, None)?,
-                };
-            }
-        }
-        let values = batch_of(&self.schema.value, columns, keys.num_rows())?;
+        let keys = self.encode_keys(keys)?.keys;
+        let (found, columns) = self.values(&keys)?;
+        let values = batch_of(&self.schema.value, columns, found.len())?;
         Ok(StateLookup {
-            found: alive,
+            found,
             values: hand_out(values, &self.schema.value_out)?,
         })
     }
 
+    /// For each row whether its key is there, and the value columns.
+    fn values(&mut self, keys: &SortedKeys) -> Result<(BooleanArray, Vec<ArrayRef>)> {
+        let (buffer, seen) = (&self.buffer, &mut self.seen);
+        let found = look_up(keys.distinct(), Wanted::Values, buffer, seen, &self.tree)?;
+        let present = found.iter().filter_map(Found::value);
+        let mut columns = self.codecs.value.decode(present)?;
+        // Decoded in key order, and each once: handed out as asked.
+        let mut next = 0..;
+        let places = found
+            .iter()
+            .map(|found| found.known.alive.then(|| next.next()).flatten());
+        let places = UInt32Array::from_iter(places);
+        let asked = UInt32Array::new(keys.places().to_vec().into(), None);
+        let rows = take(&places, &asked, None)?;
+        for column in &mut columns {
+            *column = match column.is_empty() {
+                true => new_null_array(column.data_type(), rows.len()),
+                false => take(column, &rows, None)?,
+            };
+        }
+        Ok((is_not_null(&rows)?, columns))
+    }
+
     pub(super) fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
-        check_values(&self.id, &self.schema, keys, values)?;
-        if !self.asked_for(keys) {
-            self.look_up(keys)?;
-        }
-        let columns = values.columns().iter().zip(self.schema.value.fields());
-        let columns = columns
-            .map(|(c, f)| conform(c, f.data_type()))
-            .collect::<Result<Vec<_>>>()?;
-        let values = self.codecs.value.encode(&[], &columns, values.num_rows())?;
-        let asked = std::mem::take(&mut self.asked);
-        for (row, (key, value)) in asked.keys.iter().zip(values).enumerate() {
-            let (time, found) = (asked.times.get(row), asked.found.get(row));
-            self.write(key, time, Some(value), found);
-        }
+        let asked = self.encode_keys(keys)?;
+        let values = self.encode_values(keys, values)?;
+        let before = self.presence(&asked.keys)?;
+        self.write(&asked, Some(&values), &before);
         Ok(())
     }
 
@@ -146,88 +130,91 @@ impl LsmState {
         values: &RecordBatch,
     ) -> Result<BooleanArray> {
         check_values(&self.id, &self.schema, keys, values)?;
-        self.look_up(keys)?;
-        let Asked {
-            keys: encoded,
-            times,
-            found,
-            ..
-        } = &mut self.asked;
-        let mut met = HashSet::with_capacity(encoded.len());
-        let absent = encoded.iter().zip(found.iter());
-        let absent: Vec<bool> = absent
-            .map(|(key, found)| found.value.is_none() && met.insert(key.clone()))
-            .collect();
-        retain(encoded, &absent);
-        retain(times, &absent);
-        retain(found, &absent);
-        let absent = BooleanArray::from(absent);
+        let asked = self.encode_keys(keys)?.keys;
+        // From here on known, or written, by place of the key.
+        let before = self.presence(&asked)?;
+        let mut there: Vec<bool> = before.iter().map(|known| known.alive).collect();
+        let absent = asked.places().iter().map(|place| {
+            let there = &mut there[*place as usize];
+            Some(!std::mem::replace(there, true))
+        });
+        let absent = BooleanArray::from_iter(absent);
         let keys = filter_record_batch(keys, &absent)?;
-        // What is asked of is what is written.
-        self.asked.columns = keys.columns().to_vec();
         self.put(&keys, &filter_record_batch(values, &absent)?)?;
         Ok(absent)
     }
 
     /// Puts entries whose keys are not there yet, as those of a snapshot.
     pub(super) fn fill(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
-        self.encode_keys(keys)?;
-        self.asked.found = vec![Found::default(); self.asked.keys.len()];
-        self.asked.valid = true;
-        self.put(keys, values)
+        let asked = self.encode_keys(keys)?;
+        let values = self.encode_values(keys, values)?;
+        let before = vec![Known::default(); asked.keys.distinct().len()];
+        self.write(&asked, Some(&values), &before);
+        Ok(())
     }
 
     pub(super) fn delete(&mut self, keys: &RecordBatch) -> Result<u64> {
-        self.look_up(keys)?;
-        let asked = std::mem::take(&mut self.asked);
-        let mut removed = 0;
-        for (row, key) in asked.keys.iter().enumerate() {
-            let (time, found) = (asked.times.get(row), asked.found.get(row));
-            removed += u64::from(self.write(key, time, None, found));
-        }
-        Ok(removed)
+        let asked = self.encode_keys(keys)?;
+        let before = self.presence(&asked.keys)?;
+        Ok(self.write(&asked, None, &before))
     }
 
-    /// Writes or removes a key; whether it was there. What was `found` may be older than the running batch's changes.
-    fn write(
-        &mut self,
-        key: &Slice,
-        time: Option<&Slice>,
-        value: Option<Slice>,
-        found: Option<&Found>,
-    ) -> bool {
-        let pending = self.buffer.pending.get(key.as_ref());
-        let before = match pending {
-            Some(pending) => pending.now.clone(),
-            None => found.cloned().unwrap_or_default(),
-        };
-        let (was_alive, is_alive) = (before.value.is_some(), value.is_some());
-        if !was_alive && !is_alive {
-            return false;
+    fn presence(&mut self, keys: &SortedKeys) -> Result<Vec<Known>> {
+        let (buffer, seen) = (&self.buffer, &mut self.seen);
+        let found = look_up(keys.distinct(), Wanted::Presence, buffer, seen, &self.tree)?;
+        Ok(found.iter().map(|found| found.known).collect())
+    }
+
+    /// Gives keys their values, by row, or removes them. `before` says of each distinct key what was known. Returns how
+    /// many were there.
+    fn write(&mut self, asked: &Asked, values: Option<&Encoded>, before: &[Known]) -> u64 {
+        let Asked { keys, times } = asked;
+        let alive = values.is_some();
+        let distinct = keys.distinct();
+        let bytes = distinct.bytes() + values.map_or(0, Encoded::bytes);
+        let mut changes = Run::with_capacity(distinct.len(), bytes);
+        // What the index gains or loses: it has an entry where the key has one.
+        let (mut moved, mut moved_before) = (Encoded::default(), Vec::new());
+        let mut were_there = 0;
+        for ((key, row), before) in distinct.iter().zip(keys.rows()).zip(before) {
+            were_there += u64::from(before.alive);
+            if !before.alive && !alive {
+                continue;
+            }
+            changes.push(Entry {
+                key,
+                value: values.map_or(&[], |values| values.get(*row)),
+                known: Known { alive, ..*before },
+            });
+            if let Some(times) = times
+                && before.alive != alive
+            {
+                moved.push(&[times.get(*row)]);
+                moved_before.push(*before);
+            }
         }
-        if let Some(time) = time.filter(|_| was_alive != is_alive) {
-            let entry = is_alive.then(Slice::default);
-            // The index has an entry where the key has one.
-            self.buffer.write(time, entry, &before);
+        let moved = SortedKeys::new(&moved);
+        for (key, row) in moved.distinct().iter().zip(moved.rows()) {
+            changes.push(Entry {
+                key,
+                value: &[],
+                known: Known {
+                    alive,
+                    ..moved_before[*row as usize]
+                },
+            });
         }
-        self.live_keys = self.live_keys + u64::from(is_alive) - u64::from(was_alive);
-        self.buffer.write(key, value, &before);
-        was_alive
+        self.live_keys -= were_there;
+        self.live_keys += if alive { distinct.len() as u64 } else { 0 };
+        self.buffer.write(changes);
+        were_there
     }
 
     pub(super) fn evict(&mut self, threshold: i64) -> Result<Vec<RecordBatch>> {
         let expired = self.expired("evict", threshold)?;
-        let batches = expired.chunks(BATCH_ROWS).map(|entries| {
-            let pairs = entries.iter().map(|entry| -> Result<_> {
-                let value = match &entry.value {
-                    Some(value) => Some(value.clone()),
-                    None => self.find(&entry.key)?.value,
-                };
-                Ok((entry.key.clone(), value.unwrap_or_default()))
-            });
-            let pairs = pairs.collect::<Result<Vec<_>>>()?;
-            hand_out(self.entries(&pairs)?, &self.schema.entry_out)
-        });
+        let batches = expired
+            .chunks(BATCH_ROWS)
+            .map(|part| hand_out(self.expired_entries(part)?, &self.schema.entry_out));
         let batches = batches.collect::<Result<Vec<_>>>()?;
         self.drop_entries(&expired, threshold);
         Ok(batches)
@@ -239,25 +226,8 @@ impl LsmState {
         Ok(expired.len() as u64)
     }
 
-    fn drop_entries(&mut self, expired: &[Expired], threshold: i64) {
-        self.asked.valid = false;
-        for Expired {
-            key, time, in_tree, ..
-        } in expired
-        {
-            let found = Found {
-                value: Some(Slice::default()),
-                in_tree: *in_tree,
-            };
-            self.write(key, time.as_ref(), None, Some(&found));
-        }
-        if !expired.is_empty() {
-            self.evicted_through = self.evicted_through.max(Some(threshold));
-        }
-    }
-
-    /// The entries that `evict(threshold)` would remove, oldest first.
-    fn expired(&self, operation: &'static str, threshold: i64) -> Result<Vec<Expired>> {
+    /// What the index has through `threshold`, oldest first.
+    fn expired(&self, operation: &'static str, threshold: i64) -> Result<Vec<Live>> {
         let Some(index) = &self.codecs.time else {
             let store = self.id.clone();
             return Err(StateError::NotSupported {
@@ -266,36 +236,58 @@ impl LsmState {
                 needs: "an event-time column",
             });
         };
-        let (from, through) = index.bounds(threshold)?;
-        let expired = self.live(&keys_between(&from, &through)).map(|entry| {
-            let (key, value, in_tree) = entry?;
-            Ok(match index.leads_the_key() {
-                true => Expired {
-                    key,
-                    time: None,
-                    value: Some(value),
-                    in_tree,
-                },
-                false => {
-                    let mut entry = vec![Space::Entries as u8];
-                    entry.extend_from_slice(key.get(TIME_BYTES..).unwrap_or_default());
-                    Expired {
-                        key: entry.into(),
-                        time: Some(key),
-                        value: None,
-                        in_tree,
-                    }
-                }
-            })
-        });
-        expired.collect()
+        self.live(&index.range(threshold)?).collect()
     }
 
-    fn live<'a>(
-        &'a self,
-        range: &KeyRange,
-    ) -> impl Iterator<Item = Result<(Slice, Slice, bool)>> + use<'a> {
-        self.buffer.live(range, self.tree.range(range.clone()))
+    /// The keys of what the index has.
+    fn indexed(&self, expired: &[Live]) -> Asked {
+        let (mut keys, mut times) = (Encoded::default(), Encoded::default());
+        let apart = self.codecs.index_apart();
+        for Live { key, .. } in expired {
+            match apart {
+                Some(_) => {
+                    keys.push(&TimeIndex::entry_parts(key));
+                    times.push(&[key]);
+                }
+                None => keys.push(&[key]),
+            }
+        }
+        Asked {
+            keys: SortedKeys::new(&keys),
+            times: apart.map(|_| times),
+        }
+    }
+
+    /// The entries of what the index has.
+    fn expired_entries(&mut self, expired: &[Live]) -> Result<RecordBatch> {
+        if self.codecs.index_apart().is_none() {
+            return self.entries(expired);
+        }
+        let keys = self.indexed(expired).keys;
+        let encoded = keys.distinct().iter();
+        let encoded = encoded.map(|key| key.get(1..).unwrap_or_default());
+        let places = UInt32Array::from_iter_values(keys.places().iter().copied());
+        let columns = self.codecs.key.decode(encoded)?;
+        let columns = columns.iter().map(|column| take(column, &places, None));
+        let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
+        columns.extend(self.values(&keys)?.1);
+        batch_of(&self.schema.entry, columns, expired.len())
+    }
+
+    fn drop_entries(&mut self, expired: &[Live], threshold: i64) {
+        if expired.is_empty() {
+            return;
+        }
+        let asked = self.indexed(expired);
+        // The index knows of a key what the entries know of it.
+        let rows = asked.keys.rows().iter();
+        let before: Vec<Known> = rows.map(|row| expired[*row as usize].known).collect();
+        self.write(&asked, None, &before);
+        self.evicted_through = self.evicted_through.max(Some(threshold));
+    }
+
+    fn live(&self, range: &KeyRange) -> LiveEntries<'_> {
+        self.buffer.live(range, self.tree.range(range))
     }
 
     /// As `evict`, for a key column that has no index: looks at every entry.
@@ -324,14 +316,12 @@ impl LsmState {
 
     /// All live entries as they are kept.
     fn scan_entries(&self) -> impl Iterator<Item = Result<RecordBatch>> {
-        let head = [Space::Entries as u8];
-        let mut live = self.live(&keys_between(&head, &head));
+        let mut live = self.live(&KeyRange::of(&[Space::Entries as u8]));
         std::iter::from_fn(move || {
-            let pairs = live.by_ref().take(BATCH_ROWS);
-            let pairs = pairs.map(|pair| pair.map(|(key, value, _)| (key, value)));
-            match pairs.collect::<Result<Vec<_>>>() {
-                Ok(pairs) if pairs.is_empty() => None,
-                Ok(pairs) => Some(self.entries(&pairs)),
+            let entries = live.by_ref().take(BATCH_ROWS);
+            match entries.collect::<Result<Vec<_>>>() {
+                Ok(entries) if entries.is_empty() => None,
+                Ok(entries) => Some(self.entries(&entries)),
                 Err(error) => Some(Err(error)),
             }
         })
@@ -364,47 +354,43 @@ impl LsmState {
             .codecs
             .prefix
             .encode(&head, &columns, prefixes.num_rows())?;
-        let (mut asked, mut pairs) = (Vec::new(), Vec::new());
+        let (mut asked, mut entries) = (Vec::new(), Vec::new());
         for (row, prefix) in encoded.iter().enumerate() {
-            for entry in self.live(&keys_between(prefix, prefix)) {
-                let (key, value, _) = entry?;
+            for entry in self.live(&KeyRange::of(prefix)) {
                 asked.push(row as u32);
-                pairs.push((key, value));
+                entries.push(entry?);
             }
         }
         Ok(PrefixMatches {
             asked: UInt32Array::from(asked),
-            entries: hand_out(self.entries(&pairs)?, &self.schema.entry_out)?,
+            entries: hand_out(self.entries(&entries)?, &self.schema.entry_out)?,
         })
     }
 
-    /// Pairs of the tree as entries.
-    fn entries(&self, pairs: &[(Slice, Slice)]) -> Result<RecordBatch> {
-        self.codecs.entries(&self.schema, pairs)
+    fn entries(&self, live: &[Live]) -> Result<RecordBatch> {
+        self.codecs
+            .entries(&self.schema, live.iter().map(Live::pair))
     }
 
-    /// The running batch's changes, one row per changed key, in key order.
+    /// The running batch's changes of entries, one per changed key, in key order.
+    fn changed(&self) -> impl Iterator<Item = Entry<'_>> {
+        let entries = KeyRange::of(&[Space::Entries as u8]);
+        let changes = self.buffer.changes(&entries);
+        changes.filter(|entry| entry.known.alive || entry.known.existed)
+    }
+
     pub(super) fn changes(&self) -> Result<Changes> {
-        let head = [Space::Entries as u8];
-        let (from, to) = keys_between(&head, &head);
-        let (mut upserts, mut removed) = (Vec::new(), Vec::new());
-        for (key, pending) in self.buffer.pending.range::<[u8], _>((
-            from.as_ref().map(Vec::as_slice),
-            to.as_ref().map(Vec::as_slice),
-        )) {
-            match &pending.now.value {
-                Some(value) => upserts.push((key.clone(), value.clone())),
-                None if pending.existed => removed.push(key),
-                None => {}
-            }
-        }
+        let (upserts, removed): (Vec<_>, Vec<_>) =
+            self.changed().partition(|entry| entry.known.alive);
         let rows = removed.len();
-        let removed = removed.iter().map(|key| key.get(1..).unwrap_or_default());
+        let removed = removed.iter();
+        let removed = removed.map(|entry| entry.key.get(1..).unwrap_or_default());
         let tombstones = batch_of(&self.schema.key, self.codecs.key.decode(removed)?, rows)?;
+        let upserts = upserts.iter().map(|entry| (entry.key, entry.value));
         Ok(Changes {
             evicted_through: self.evicted_through,
             tombstones: self.not_evicted(tombstones)?,
-            upserts: self.entries(&upserts)?,
+            upserts: self.codecs.entries(&self.schema, upserts)?,
         })
     }
 
@@ -423,13 +409,10 @@ impl LsmState {
 
     /// Number of keys written and removed by the running batch.
     pub(super) fn change_counts(&self) -> (u64, u64) {
-        let entries = self.buffer.pending.iter();
-        let entries = entries.filter(|(key, _)| key.first() == Some(&(Space::Entries as u8)));
-        entries.fold((0, 0), |(updated, removed), (_, pending)| {
-            match (pending.now.value.is_some(), pending.existed) {
-                (true, _) => (updated + 1, removed),
-                (false, true) => (updated, removed + 1),
-                (false, false) => (updated, removed),
+        self.changed().fold((0, 0), |(updated, removed), entry| {
+            match entry.known.alive {
+                true => (updated + 1, removed),
+                false => (updated, removed + 1),
             }
         })
     }
@@ -438,7 +421,7 @@ impl LsmState {
         self.buffer.roll_back();
         self.evicted_through = None;
         self.live_keys = self.committed_keys;
-        self.asked = Asked::default();
+        self.seen = Seen::default();
     }
 
     /// Makes the running batch's changes committed ones.
@@ -446,7 +429,7 @@ impl LsmState {
         self.buffer.promote();
         self.evicted_through = None;
         self.committed_keys = self.live_keys;
-        self.asked = Asked::default();
+        self.seen = Seen::default();
     }
 
     /// Empties everything.
@@ -454,7 +437,7 @@ impl LsmState {
         self.buffer = WriteBuffer::default();
         (self.live_keys, self.committed_keys) = (0, 0);
         self.evicted_through = None;
-        self.asked = Asked::default();
+        self.seen = Seen::default();
         self.tree.clear()
     }
 
@@ -469,11 +452,12 @@ impl LsmState {
             lineage,
             keys: self.committed_keys,
         });
-        let committed = self.buffer.committed.iter();
-        let writes = committed.map(|(key, found)| (key, found.value.as_ref()));
-        self.tree.write(writes, marker.as_ref())?;
+        let committed = self.buffer.committed().newest_first();
+        let committed = Merge::of(committed, &KeyRange::of(&[]));
+        let wanted = committed.filter(|entry| entry.known.alive || entry.known.in_tree);
+        self.tree.write(wanted, marker.as_ref())?;
         self.buffer.flushed();
-        self.asked.valid = false;
+        self.seen = Seen::default();
         Ok(())
     }
 
@@ -497,36 +481,12 @@ impl LsmState {
             && marker.version <= version
     }
 
-    fn asked_for(&self, keys: &RecordBatch) -> bool {
-        let Asked { columns, valid, .. } = &self.asked;
-        *valid
-            && columns.len() == keys.num_columns()
-            && self.asked.keys.len() == keys.num_rows()
-            && columns
-                .iter()
-                .zip(keys.columns())
-                .all(|(a, b)| Arc::ptr_eq(a, b))
-    }
-
-    /// Fills `asked` with what there is under the keys.
-    fn look_up(&mut self, keys: &RecordBatch) -> Result<()> {
-        self.encode_keys(keys)?;
-        let found = self.asked.keys.iter().map(|key| self.find(key));
-        self.asked.found = found.collect::<Result<Vec<_>>>()?;
-        self.asked.valid = true;
-        Ok(())
-    }
-
-    fn encode_keys(&mut self, keys: &RecordBatch) -> Result<()> {
-        self.asked.valid = false;
+    fn encode_keys(&self, keys: &RecordBatch) -> Result<Asked> {
         let columns = stored_columns(&self.id, "key", keys, &self.schema.key)?;
         let columns = normalize(columns)?;
-        let rows = keys.num_rows();
-        let encoded = self
-            .codecs
-            .key
-            .encode(&[Space::Entries as u8], &columns, rows)?;
-        let longest = encoded.iter().map(|key| key.len()).max().unwrap_or(0);
+        let head = [Space::Entries as u8];
+        let encoded = self.codecs.key.encode(&head, &columns, keys.num_rows())?;
+        let longest = encoded.iter().map(<[u8]>::len).max().unwrap_or(0);
         if longest + TIME_BYTES > KEY_BYTES_MAX {
             return Err(StateError::KeyTooLong {
                 store: self.id.clone(),
@@ -534,28 +494,21 @@ impl LsmState {
                 limit: KEY_BYTES_MAX - TIME_BYTES,
             });
         }
-        self.asked.times = match &self.codecs.time {
-            Some(index) if !index.leads_the_key() => index.keys(&columns, &encoded)?,
-            _ => Vec::new(),
-        };
-        self.asked.keys = encoded;
-        self.asked.columns = keys.columns().to_vec();
-        Ok(())
+        let index = self.codecs.index_apart();
+        let times = index.map(|index| index.keys(&columns, &encoded));
+        Ok(Asked {
+            times: times.transpose()?,
+            keys: SortedKeys::new(&encoded),
+        })
     }
-}
 
-/// Keeps the items of a list whose flag is set; a list without items may have flags.
-fn retain<T>(list: &mut Vec<T>, flags: &[bool]) {
-    let mut flags = flags.iter();
-    list.retain(|_| flags.next().is_some_and(|flag| *flag));
-}
-
-/// An entry whose event time has passed.
-struct Expired {
-    key: Slice,
-    /// Its key in the index, if that is another.
-    time: Option<Slice>,
-    /// Known if the entries are their own index.
-    value: Option<Slice>,
-    in_tree: bool,
+    /// Values for as many keys.
+    fn encode_values(&self, keys: &RecordBatch, values: &RecordBatch) -> Result<Encoded> {
+        check_values(&self.id, &self.schema, keys, values)?;
+        let columns = values.columns().iter().zip(self.schema.value.fields());
+        let columns = columns
+            .map(|(c, f)| conform(c, f.data_type()))
+            .collect::<Result<Vec<_>>>()?;
+        self.codecs.value.encode(&[], &columns, values.num_rows())
+    }
 }

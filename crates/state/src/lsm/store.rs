@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use millstream_checkpoint::fault::FaultPoint;
 
 use super::{
-    buffer::keys_between,
+    buffer::KeyRange,
     codec::Space,
     local::LocalTree,
     replay::{Standing, flush_after},
@@ -188,16 +188,15 @@ impl StateStore for LsmStore {
             && self.snapshot_pays()
             && self.snapshots.claim(*version, min_deltas);
         due.then(|| {
-            let head = [Space::Entries as u8];
-            let range = keys_between(&head, &head);
+            let range = KeyRange::of(&[Space::Entries as u8]);
             let captured: Box<dyn SnapshotTask> = Box::new(CapturedTree {
                 files: self.files.clone(),
                 schema: state.schema.clone(),
                 codecs: Arc::clone(&state.codecs),
                 version: *version,
                 lineage: *lineage,
-                committed: Arc::clone(&state.buffer.committed),
-                tree: state.tree.range(range.clone()),
+                committed: state.buffer.committed().clone(),
+                tree: state.tree.range(&range),
                 range,
                 claim: Claim {
                     progress: Arc::clone(&self.snapshots),
