@@ -172,15 +172,22 @@ def stable(answer, replacements: dict[str, str]):
 
 
 _COUNTS = re.compile(r"(?<=: )\d+ rows|total \d+ updated \d+ removed \d+ ")
+_MEAN = re.compile(r"(?<= avg )[^;]+")
 
 
 def without_counts(answer):
-    """`answer` without the rows that batches read and operators kept; late rows stay."""
+    """`answer` without the rows that batches read and operators kept; late rows stay. Mean event times are told to five
+    milliseconds: Spark has them from one row to the next in floating point, and misses some by one."""
     if isinstance(answer, str):
-        return _COUNTS.sub("", answer)
+        return _MEAN.sub(lambda mean: _to_five_milliseconds(mean[0]), _COUNTS.sub("", answer))
     if isinstance(answer, dict):
         return {k: without_counts(v) for k, v in answer.items()}
     return [without_counts(v) for v in answer] if isinstance(answer, list) else answer
+
+
+def _to_five_milliseconds(told: str) -> str:
+    time = datetime.datetime.fromisoformat(told.removesuffix("Z")) + datetime.timedelta(milliseconds=2)
+    return (time - datetime.timedelta(microseconds=time.microsecond % 5000)).isoformat(timespec="milliseconds")
 
 
 def dump(answer, indent: int = 0) -> str:
