@@ -1,6 +1,6 @@
 """Event time: when rows are late, when state is evicted, and which batches run for it."""
 
-from pyspark.sql.functions import col, count, window
+from pyspark.sql.functions import col, count, expr, session_window, window
 
 from harness import case
 
@@ -148,6 +148,47 @@ def filter_on_event_time_stays_above_the_watermark(spark, env):
     counted = env.events(EVENT).withWatermark("ts", "10 minutes").where("ts < '2024-01-01 10:30:00'") \
         .groupBy(window("ts", "10 minutes")).count().select("window.start", "count")
     return env.run_stream(counted, "append", [[at("10:01")], [at("11:00")], [at("10:02")], [at("10:25")]])
+
+
+KEYED = [[at("10:01"), at("10:03", "b")], [at("11:00", "b")], [at("10:02"), at("10:05", "b")], [at("10:40")], [at("12:00")]]
+
+
+@case
+def filter_of_a_key_goes_below_its_aggregation(spark, env):
+    """And then below the watermark, where it is not of event time."""
+    counted = env.events(EVENT).withWatermark("ts", "10 minutes").groupBy(window("ts", "10 minutes"), expr("upper(k) as K")) \
+        .count().where("K = 'A' and count > 0").select("window.start", "K", "count")
+    return env.run_stream(counted, "append", KEYED)
+
+
+@case
+def filter_of_a_window_goes_below_its_aggregation(spark, env):
+    """Rows that it drops are not late."""
+    counted = env.events(EVENT).withWatermark("ts", "10 minutes").groupBy(window("ts", "10 minutes"), "k").count() \
+        .where("window.start > '2024-01-01 10:10:00'").select("window.start", "k", "count")
+    return env.run_stream(counted, "append", KEYED)
+
+
+@case
+def filter_of_a_session_key_goes_below_its_sessions(spark, env):
+    sessions = env.events(EVENT).withWatermark("ts", "10 minutes").groupBy(session_window("ts", "10 minutes"), "k").count() \
+        .where("k = 'a'").select("session_window.start", "k", "count")
+    return env.run_stream(sessions, "append", KEYED)
+
+
+@case(timeout_seconds=40, counts=False)
+def rows_without_a_key_to_a_table_are_hidden_from_it(spark, env):
+    """What a join with a table asks of a row is asked below the watermark, if the join does not keep rows without a match."""
+    table = spark.createDataFrame([("a", 1), ("b", 5)], "tk string, tv int")
+    steps = [[at("10:01"), at("11:00", None), at("11:10", "a", None)], [at("10:02"), at("10:30", "z")]]
+
+    def joined(kind):
+        events = env.events(EVENT, kind).withWatermark("ts", "10 minutes")
+        df = events.join(table, expr("k = tk and v >= tv"), kind.split(" ")[0])
+        df = df.where("tv is not null") if kind.endswith("matched") else df
+        return env.run_stream(df.select("ts", "k"), "append", [{kind: rows} for rows in steps])
+
+    return {kind: joined(kind) for kind in ["inner", "left_semi", "left_anti", "left_outer", "left_outer matched"]}
 
 
 @case

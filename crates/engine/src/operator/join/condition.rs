@@ -7,7 +7,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::{
     common::{Column, DFSchema, JoinType, NullEquality, Result, plan_err},
     logical_expr::{
-        Expr, Filter, Join, LogicalPlan, Operator,
+        Aggregate, Expr, Filter, Join, LogicalPlan, Operator,
         utils::{conjunction, split_conjunction},
     },
     optimizer::{
@@ -17,7 +17,7 @@ use datafusion::{
 };
 
 use super::terms::required_columns;
-use crate::{operator::watermark::WatermarkNode, plan::is_streaming};
+use crate::{operator::watermark::WatermarkNode, plan::is_streaming, time::event_time::is_session};
 
 /// `left = right`, or `left <=> right`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -189,13 +189,13 @@ impl JoinCondition {
             .collect()
     }
 
-    /// The inputs of `join` under the filters that go below it.
+    /// The inputs of `join`, streams under the filters that go below it.
     pub fn below(&self, join: &Join) -> Result<(LogicalPlan, LogicalPlan)> {
         let filtered = |input: &LogicalPlan, filters: &[Expr]| match conjunction(filters.to_vec()) {
-            None => Ok(input.clone()),
-            Some(predicate) => {
+            Some(predicate) if is_streaming(input)? => {
                 Filter::try_new(predicate, input.clone().into()).map(LogicalPlan::Filter)
             }
+            _ => Ok(input.clone()),
         };
         let [left, right] = &self.below;
         Ok((filtered(&join.left, left)?, filtered(&join.right, right)?))
@@ -205,8 +205,8 @@ impl JoinCondition {
 /// Whether rows without a match come out, by side. (A semi join puts out left rows, but only those with a match.)
 pub(super) fn preserved(join_type: JoinType) -> (bool, bool) {
     match join_type {
-        JoinType::Left => (true, false),
-        JoinType::Right => (false, true),
+        JoinType::Left | JoinType::LeftAnti | JoinType::LeftMark => (true, false),
+        JoinType::Right | JoinType::RightAnti | JoinType::RightMark => (false, true),
         JoinType::Full => (true, true),
         _ => (false, false),
     }
@@ -295,33 +295,66 @@ pub(crate) fn joins_streams(join: &Join) -> Result<bool> {
     Ok(is_streaming(&join.left)? && is_streaming(&join.right)?)
 }
 
-/// Makes filters above joins of streams part of their conditions: `WHERE` is where a range often stands, and a filter that
-/// wants a match makes an outer join an inner one.
+/// Whether a side of the join is a stream.
+fn joins_a_stream(join: &Join) -> Result<bool> {
+    Ok(is_streaming(&join.left)? || is_streaming(&join.right)?)
+}
+
+/// Puts filters as far down as Spark does, while operators can still be seen through. Above a join they become part of its
+/// condition: `WHERE` is where a range often stands, and a filter that wants a match makes an outer join an inner one.
+/// What a condition asks of one side goes below the join, and what is asked of a grouping key below the aggregation: from
+/// there it gets below the watermark.
 pub(crate) fn gather_conditions(plan: LogicalPlan) -> Result<LogicalPlan> {
     let context = OptimizerContext::new();
-    let gathered = plan.transform_down(|plan| {
-        if !filters_a_join(&plan)? {
-            return Ok(Transformed::no(plan));
+    let gathered = plan.transform_down(|mut plan| {
+        let filters = filters_an_operator(&plan)?;
+        if filters {
+            plan = EliminateOuterJoin::new().rewrite(plan, &context)?.data;
+            plan = PushDownFilter::new().rewrite(plan, &context)?.data;
         }
-        let plan = EliminateOuterJoin::new().rewrite(plan, &context)?.data;
-        PushDownFilter::new().rewrite(plan, &context)
+        match plan {
+            LogicalPlan::Join(join) if joins_a_stream(&join)? && !join.null_aware => {
+                let (left, right) = JoinCondition::of(&join)?.below(&join)?;
+                let (left, right) = (left.into(), right.into());
+                Ok(Transformed::yes(LogicalPlan::Join(Join {
+                    left,
+                    right,
+                    ..join
+                })))
+            }
+            plan => Ok(Transformed::new_transformed(plan, filters)),
+        }
     })?;
     Ok(gathered.data)
 }
 
-/// Whether the plan is a filter with a join of streams right below it, or below projections.
-fn filters_a_join(plan: &LogicalPlan) -> Result<bool> {
+/// Whether the plan is a filter with a join or an aggregation of streams right below it, or below projections.
+fn filters_an_operator(plan: &LogicalPlan) -> Result<bool> {
     let LogicalPlan::Filter(filter) = plan else {
         return Ok(false);
     };
     let mut below = filter.input.as_ref();
     loop {
         below = match below {
-            LogicalPlan::Join(join) => return joins_streams(join),
+            LogicalPlan::Join(join) => return joins_a_stream(join),
+            LogicalPlan::Aggregate(aggregate) => return filters_groups(filter, aggregate),
+            // A random number is drawn per group.
+            LogicalPlan::Filter(filter) if filter.predicate.is_volatile() => return Ok(false),
             LogicalPlan::Filter(filter) => &filter.input,
             LogicalPlan::Projection(projection) => &projection.input,
             LogicalPlan::SubqueryAlias(alias) => &alias.input,
             _ => return Ok(false),
         };
     }
+}
+
+/// Whether what a filter says of a streaming aggregation's groups may be asked of its rows: without rows a global aggregate is
+/// a group all the same, and a session is not known before its rows are.
+fn filters_groups(filter: &Filter, aggregate: &Aggregate) -> Result<bool> {
+    let sessions = filter.predicate.column_refs().into_iter().any(|column| {
+        let index = aggregate.schema.maybe_index_of_column(column);
+        index.is_some_and(|index| is_session(aggregate.schema.field(index)))
+    });
+    let asked = !filter.predicate.is_volatile() && !sessions && !aggregate.group_expr.is_empty();
+    Ok(asked && is_streaming(&aggregate.input)?)
 }

@@ -65,11 +65,11 @@ impl UnnumberedJoin {
             return Err(external(UnsupportedOperation::StreamJoinWithoutEquality));
         }
         let bounds = bounds::of_condition(&condition, join.left.schema(), join.right.schema())?;
-        let (left, right) = condition.below(join)?;
+        let (left, right) = (join.left.as_ref(), join.right.as_ref());
         let schema = build_join_schema(left.schema(), right.schema(), &join.join_type)?;
         let node = StreamJoinNode {
-            left,
-            right,
+            left: left.clone(),
+            right: right.clone(),
             join_type: join.join_type,
             filters: [conjunction(condition.left), conjunction(condition.right)],
             pair: conjunction(condition.pair),
