@@ -396,6 +396,7 @@ def program(seed: int):
 
         def query():
             built = build(draw, env)
+            _ = built.df.schema  # where classic PySpark has raised what is wrong with it
             mode, how = mode_of(draw, built), draw.choice(["step by step"] * 2 + ["at once", "started anew"])
             if how == "started anew" and mode != "append":
                 how = "at once"  # files can only be added to
