@@ -19,7 +19,7 @@ use std::{
 
 use lsm_tree::{
     AbstractTree, AnyTree, Cache, Config, DescriptorTable, Guard, SequenceNumberCounter, Slice,
-    compaction::Leveled,
+    compaction::Leveled, config::PartitioningPolicy,
 };
 
 use super::{buffer::KeyRange, codec::Space, run::Entry};
@@ -233,6 +233,9 @@ impl OpenTree {
         let tree = Config::new(path, next_seqno.clone(), visible_seqno.clone())
             .use_cache(Arc::clone(&caches.blocks))
             .use_descriptor_table(Some(Arc::clone(&caches.files)))
+            // A table's whole filter is megabytes, more than a part of a small cache takes: every look-up would read it.
+            .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+            .index_block_partitioning_policy(PartitioningPolicy::all(true))
             .open()?;
         let next = tree.get_highest_seqno().map_or(1, |seqno| seqno + 1);
         next_seqno.set(next);
