@@ -21,7 +21,7 @@ use millstream_engine::{
     sink::{BatchWriter, CommitMessage, Sink, SinkBatch},
 };
 
-pub use table::{MemoryTable, MemoryTables};
+pub use table::{MemoryTable, MemoryTables, NumberedMemoryTable};
 
 use crate::{batches, error::ConnectorError};
 

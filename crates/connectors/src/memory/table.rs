@@ -4,7 +4,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::{Field, Schema, SchemaRef},
+};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -94,6 +97,54 @@ impl TableProvider for MemoryTable {
             self.table_schema(),
             projection.cloned(),
         )?;
+        Ok(plan)
+    }
+}
+
+/// A memory table whose columns are named by their positions: two columns of a query may have one name, those of a
+/// DataFusion table may not.
+#[derive(Debug)]
+pub struct NumberedMemoryTable {
+    table: Arc<MemoryTable>,
+    schema: SchemaRef,
+}
+
+impl NumberedMemoryTable {
+    /// The same table.
+    pub fn new(table: Arc<MemoryTable>) -> Self {
+        let fields = table.schema.fields().iter().enumerate();
+        let numbered = fields.map(|(i, field)| Field::clone(field).with_name(i.to_string()));
+        let schema = Arc::new(Schema::new(numbered.collect::<Vec<_>>()));
+        Self { table, schema }
+    }
+}
+
+#[async_trait]
+impl TableProvider for NumberedMemoryTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let numbered = |rows: RecordBatch| {
+            let count = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+            let columns = rows.columns().to_vec();
+            RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &count)
+        };
+        let rows = self.table.rows().into_iter().map(numbered);
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let schema = Arc::clone(&self.schema);
+        let plan = MemorySourceConfig::try_new_exec(&[rows], schema, projection.cloned())?;
         Ok(plan)
     }
 }

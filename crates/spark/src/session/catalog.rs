@@ -14,6 +14,7 @@ use datafusion::{
 };
 use millstream_connectors::{
     file::{BatchReadRequest, FileDefinition, FileTable},
+    memory::NumberedMemoryTable,
     options::Options,
     registry::{self, SourceRequest},
     settings::ConnectorSettings,
@@ -209,7 +210,7 @@ impl Catalog for SessionCatalog {
         let [.., table] = name else { return Ok(None) };
         if let ([_], Some(memory)) = (name, self.session.inner.memory_tables.get(table)) {
             let schema = memory.table_schema();
-            let provider: Arc<dyn TableProvider> = memory;
+            let provider: Arc<dyn TableProvider> = Arc::new(NumberedMemoryTable::new(memory));
             let source =
                 LogicalPlanBuilder::scan("memory", provider_as_source(provider), None)?.build()?;
             return scan(planner, source, &schema, name.to_vec(), false).map(Some);
