@@ -48,8 +48,8 @@ impl NumberTable {
     }
 
     /// The first number of a tag that is `wanted`.
-    pub(super) fn find(&self, tag: u32, mut wanted: impl FnMut(Number) -> bool) -> Option<Number> {
-        self.place(tag, |number| wanted(number))
+    pub(super) fn find(&self, tag: u32, wanted: impl FnMut(Number) -> bool) -> Option<Number> {
+        self.place(tag, wanted)
             .map(|place| number_of(self.places[place]))
     }
 
