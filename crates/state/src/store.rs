@@ -218,7 +218,8 @@ pub struct StateMetrics {
 ///    the error comes after the store has moved.)
 /// 4. **Rollback is exact and cheap.** `rollback` restores the state as of the last commit in time that
 ///    follows the number of changed keys.
-/// 5. **Eviction follows what it evicts**, not the size of the store. A NULL event time is never evicted.
+/// 5. **Eviction follows what it evicts**, and the keys of about a second of event time more, not the size
+///    of the store. A NULL event time is never evicted.
 /// 6. **Columns are checked.** Batches whose column count or types differ from the schema are refused with
 ///    [`StateError::WrongColumns`]; names are not looked at.
 /// 7. An error from `get`, `put`, `delete` or `evict` leaves the store usable for `rollback`; the changes
