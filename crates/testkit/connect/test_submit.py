@@ -186,8 +186,9 @@ class Signals(unittest.TestCase):
         "query = rows.writeStream.format('json').option('checkpointLocation', 'chk').start('out')\n"
         "while not query.recentProgress:\n"
         "    time.sleep(0.02)\n"
-        "print('ready', flush=True)\n"
         "try:\n"
+        # Inside: a signal may come as soon as this line is out.
+        "    print('ready', flush=True)\n"
         "    query.awaitTermination()\n"
         "except KeyboardInterrupt:\n"
         "    print('interrupted', query.isActive, flush=True)\n"
