@@ -55,6 +55,8 @@ pub(super) struct Stateful<'a> {
     pub acts_on_watermark: bool,
     /// By how much its output may be behind its watermark, in milliseconds.
     pub held_back_ms: i64,
+    /// What the watermark of its output never passes, in milliseconds.
+    pub at_most_ms: Option<i64>,
 }
 
 /// The numbering of what a plan contains.
@@ -177,6 +179,7 @@ impl Rewrite {
             // Spark asks whether there is a watermark, not whether a key carries it.
             acts_on_watermark: !self.delays.is_empty() && self.output_mode != OutputMode::Complete,
             held_back_ms: 0,
+            at_most_ms: None,
         })?;
         StatefulAggregateNode::replace(aggregate, self.output_mode, id, partitions)
     }
@@ -197,6 +200,7 @@ impl Rewrite {
             // As for aggregations: whether a key carries the watermark is not asked.
             acts_on_watermark: !self.delays.is_empty(),
             held_back_ms: 0,
+            at_most_ms: None,
         })?;
         duplicates.replace(id, partitions)
     }
@@ -221,6 +225,7 @@ impl Rewrite {
             partitions: 1,
             acts_on_watermark: false,
             held_back_ms: 0,
+            at_most_ms: None,
         })?;
         Ok(Some(GlobalLimitNode::replace(&limit.input, rows, id)))
     }
@@ -234,6 +239,7 @@ impl Rewrite {
             partitions: self.partitions,
             acts_on_watermark: bounds.is_bounded(),
             held_back_ms: bounds.held_back_ms(),
+            at_most_ms: bounds.at_most_ms(),
         })?;
         Ok(unnumbered.numbered(id, self.partitions))
     }
@@ -249,6 +255,7 @@ impl Rewrite {
             partitions: self.partitions,
             acts_on_watermark: !self.delays.is_empty() && self.output_mode != OutputMode::Complete,
             held_back_ms: 0,
+            at_most_ms: None,
         })?;
         SessionAggregateNode::replace(aggregate, session, self.output_mode, id, self.partitions)
     }
@@ -263,6 +270,7 @@ impl Rewrite {
         self.flows.push(OperatorFlow {
             inputs,
             held_back_ms: operator.held_back_ms,
+            at_most_ms: operator.at_most_ms,
         });
         self.operators.push(StatefulOperator {
             id,

@@ -3,8 +3,8 @@
 //! A query has one watermark, but an operator above another one must not use it: windows that the lower operator puts out
 //! when it evicts them would be late the moment they arrive. So the watermark travels through the plan as the rows do. It
 //! starts at the watermark nodes, operators pass it on, held back by as long as they may hold back rows, and where
-//! branches meet the lowest counts. An operator's *input* watermark is what it compares rows and state with; a lower
-//! and an upper window therefore close in the same batch.
+//! branches meet the lowest counts, of those branches that have one. An operator's *input* watermark is what it compares
+//! rows and state with; a lower and an upper window therefore close in the same batch.
 //!
 //! An operator without a watermark below it stands at zero: nothing is late, nothing is evicted.
 //!
@@ -14,8 +14,8 @@
 //!
 //! ```
 //! use millstream_engine::time::{OperatorFlow, WatermarkFlow, WatermarkInput::{Operator, Origin}};
-//! let join = OperatorFlow { inputs: vec![Origin, Origin], held_back_ms: 5_000 };
-//! let window = OperatorFlow { inputs: vec![Operator(0)], held_back_ms: 0 };
+//! let join = OperatorFlow { inputs: vec![Origin, Origin], held_back_ms: 5_000, ..Default::default() };
+//! let window = OperatorFlow { inputs: vec![Operator(0)], ..Default::default() };
 //! let flow = WatermarkFlow::new(vec![join, window]);
 //! assert_eq!(flow.at(60_000), [60_000, 55_000]);
 //! ```
@@ -37,6 +37,8 @@ pub struct OperatorFlow {
     pub inputs: Vec<WatermarkInput>,
     /// By how much its rows may be older than its watermark when it puts them out, in milliseconds.
     pub held_back_ms: i64,
+    /// What the watermark of its rows never passes, in milliseconds.
+    pub at_most_ms: Option<i64>,
 }
 
 /// How event time passes the stateful operators of a plan.
@@ -70,15 +72,18 @@ impl WatermarkFlow {
             return vec![watermark_ms; self.operators.len()];
         }
         let mut arriving = Vec::with_capacity(self.operators.len());
-        let mut leaving = Vec::with_capacity(self.operators.len());
+        let mut leaving: Vec<Option<i64>> = Vec::with_capacity(self.operators.len());
         for operator in &self.operators {
-            let lowest = operator.inputs.iter().map(|input| match input {
-                WatermarkInput::Origin => watermark_ms,
-                WatermarkInput::Operator(id) => leaving.get(*id as usize).copied().unwrap_or(0),
+            let lowest = operator.inputs.iter().filter_map(|input| match input {
+                WatermarkInput::Origin => Some(watermark_ms),
+                WatermarkInput::Operator(id) => leaving.get(*id as usize).copied().flatten(),
             });
-            let input: i64 = lowest.min().unwrap_or(0);
-            arriving.push(input);
-            leaving.push(input.saturating_sub(operator.held_back_ms.max(0)));
+            let input = lowest.min();
+            arriving.push(input.unwrap_or(0));
+            leaving.push(input.map(|input| {
+                let held_back = input.saturating_sub(operator.held_back_ms.max(0));
+                held_back.min(operator.at_most_ms.unwrap_or(i64::MAX))
+            }));
         }
         arriving
     }
@@ -110,7 +115,7 @@ mod tests {
     fn passes(inputs: &[WatermarkInput]) -> OperatorFlow {
         OperatorFlow {
             inputs: inputs.to_vec(),
-            held_back_ms: 0,
+            ..OperatorFlow::default()
         }
     }
 
@@ -119,6 +124,7 @@ mod tests {
         let slow = OperatorFlow {
             inputs: vec![Origin],
             held_back_ms: 300,
+            at_most_ms: None,
         };
         let flow = WatermarkFlow::new(vec![slow, passes(&[Operator(0), Origin])]);
         assert_eq!(flow.at(1_000), [1_000, 700]);
@@ -128,6 +134,22 @@ mod tests {
     fn an_operator_without_a_watermark_below_it_stands_at_zero_and_so_do_those_above() {
         let flow = WatermarkFlow::new(vec![passes(&[]), passes(&[Operator(0)])]);
         assert_eq!(flow.at(1_000), [0, 0]);
+    }
+
+    #[test]
+    fn a_branch_without_a_watermark_does_not_count_where_another_has_one() {
+        let flow = WatermarkFlow::new(vec![passes(&[]), passes(&[Operator(0), Origin])]);
+        assert_eq!(flow.at(1_000), [0, 1_000]);
+    }
+
+    #[test]
+    fn what_an_operator_never_passes_holds_back_those_above() {
+        let held = OperatorFlow {
+            at_most_ms: Some(-1),
+            ..passes(&[Origin])
+        };
+        let flow = WatermarkFlow::new(vec![held, passes(&[Operator(0)])]);
+        assert_eq!(flow.at(1_000), [1_000, -1]);
     }
 
     #[test]
@@ -145,6 +167,7 @@ mod tests {
         let slow = OperatorFlow {
             inputs: vec![Origin],
             held_back_ms: 300,
+            at_most_ms: None,
         };
         let flow = WatermarkFlow::new(vec![slow, passes(&[Operator(0)]), passes(&[])]).undivided();
         let batch = BatchWatermarks {

@@ -127,18 +127,7 @@ impl Planner<'_> {
     ) -> Result<LogicalPlan> {
         let last = self.grid_call("window_end", Step::End, grid, first.clone())?;
         let whole = bounds_of(first, last);
-        let mut columns: Vec<Expr> = plan
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
-        columns.push(aliased_expr(
-            whole.expr,
-            &window.attribute.column,
-            &window.attribute.metadata,
-        ));
-        projection_of(columns, plan)
+        window_first(window, whole, plan)
     }
 
     fn grid_call(
@@ -192,19 +181,20 @@ impl Planner<'_> {
             .filter(open)?
             .build()?;
         let whole = bounds_of(first, end);
-        let mut columns: Vec<Expr> = plan
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
-        columns.push(aliased_expr(
-            whole.expr,
-            &window.attribute.column,
-            &window.attribute.metadata,
-        ));
-        projection_of(columns, plan)
+        window_first(window, whole, plan)
     }
+}
+
+/// The window before the other columns, as Spark has it: errors name columns in this order.
+fn window_first(window: &TimeWindow, whole: TypedExpr, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let attribute = &window.attribute;
+    let mut columns = vec![aliased_expr(
+        whole.expr,
+        &attribute.column,
+        &attribute.metadata,
+    )];
+    columns.extend(plan.schema().columns().into_iter().map(Expr::Column));
+    projection_of(columns, plan)
 }
 
 /// The window's struct, whose fields may be NULL for Spark although none ever is: the attribute says so, and Arrow does not take one

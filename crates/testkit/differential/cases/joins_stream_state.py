@@ -80,6 +80,29 @@ runs("condition", {
 runs("update_mode", by_type(RANGE, ("inner", "semi")), STEPS, "update")
 
 
+# Of a side that the join preserves, a comparison stays in the condition. One with a number bounds the state as if the number were
+# a time; one with a timestamp, or what is more than a sum, does not.
+OWN_COMPARISONS = {
+    "number": "lid > 0", "negated_number": "-lid <= 7", "sum": "lid + 5 >= 5", "columns": "lid * 2 > 0",
+    "upper_bound": "lid < 9", "timestamp": "lt > timestamp '2020-01-01 00:00:00'",
+    "seconds": "lid > -1704103560", "string": "lv > 'A'",
+}
+runs("own_comparison_left", {
+    name: joined(f"{RANGE} and {comparison}", "leftOuter") for name, comparison in OWN_COMPARISONS.items()
+}, STEPS)
+runs("own_comparison_full", {
+    "number": joined(f"{RANGE} and rid > 0", "fullOuter"),
+}, STEPS)
+
+
+def above_a_bounded_join(env):
+    """What is above a join that keeps rows for ever has no watermark that moves."""
+    return joined(f"{RANGE} and lid > 0", "leftOuter")(env).groupBy(window("lt", "10 minutes"), "lid").count()
+
+
+runs("own_comparison_below", {"an_aggregation": above_a_bounded_join}, STEPS)
+
+
 def windowed(how: str):
     def join(env):
         left, right = sides(env)

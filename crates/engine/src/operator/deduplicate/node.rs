@@ -10,11 +10,12 @@ use datafusion::{
 
 use super::{StateDeduplicateExec, exec::Columns, seen::Expiry};
 use crate::{
+    batch::external,
     operator::{
         aggregate::window_key::{join_window, window_part},
         exchange::ExchangeExec,
     },
-    plan::{Lowering, PlannedNode},
+    plan::{Lowering, PlannedNode, UnsupportedOperation},
     time::event_time::{DELAY_KEY, delay_ms, is_window},
 };
 
@@ -106,7 +107,13 @@ impl DeduplicateNode {
         let input = LogicalPlanBuilder::from(self.input.clone())
             .project(below)?
             .build()?;
+        let event_times = schema.columns().into_iter().zip(schema.fields());
+        let event_times = event_times.filter_map(|(column, field)| {
+            let is_key = self.keys.contains(&column);
+            Some((column, delay_ms(field)?, is_key))
+        });
         let node = StatefulDeduplicateNode {
+            event_times: event_times.collect(),
             input,
             keys,
             within_watermark: self.within_watermark,
@@ -211,6 +218,9 @@ impl UserDefinedLogicalNodeCore for DeduplicateNode {
 pub struct StatefulDeduplicateNode {
     input: LogicalPlan,
     keys: usize,
+    /// Columns with event time as the program knows them, in its order: name, delay threshold in milliseconds, whether it is a
+    /// key.
+    event_times: Vec<(Column, i64, bool)>,
     within_watermark: bool,
     operator_id: u32,
     partitions: usize,
@@ -233,6 +243,22 @@ impl StatefulDeduplicateNode {
     fn event_times(&self) -> impl Iterator<Item = (usize, i64)> {
         let fields = self.input.schema().fields().iter().enumerate();
         fields.filter_map(|(index, field)| Some((index, delay_ms(field)?)))
+    }
+
+    /// The column that carries event time, of which there may be one at most, whether it is a key or not.
+    fn event_time(&self) -> Result<Option<(usize, i64)>> {
+        let schema = self.input.schema();
+        let read = self.event_times.iter();
+        let read = read.filter(|(column, _, is_key)| *is_key || schema.has_column(column));
+        let columns: Vec<_> = read
+            .map(|(column, delay, _)| format!("{}-T{delay}ms", column.name))
+            .collect();
+        if columns.len() < 2 {
+            return Ok(self.event_times().next());
+        }
+        Err(external(UnsupportedOperation::MultipleEventTimeColumns {
+            columns,
+        }))
     }
 }
 
@@ -294,7 +320,7 @@ impl UserDefinedLogicalNodeCore for StatefulDeduplicateNode {
 impl PlannedNode for StatefulDeduplicateNode {
     fn plan(&self, lowering: &Lowering<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let [input] = lowering.inputs()?;
-        let event_time = self.event_times().next();
+        let event_time = self.event_time()?;
         let expiry = match (self.within_watermark, event_time) {
             (true, Some((column, delay_ms))) => Expiry::AfterDelay { column, delay_ms },
             (true, None) => {

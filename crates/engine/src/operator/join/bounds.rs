@@ -10,7 +10,7 @@
 //!
 //! Both are Spark's rules (`StreamingJoinHelper.getStateValueWatermark`), to the millisecond: a strict comparison evicts at
 //! the limit, a non-strict one a millisecond below it. As in Spark the limit is applied to the side's tagged column, and
-//! a comparison with a constant limits, too, where it stands in the condition.
+//! a comparison with a number limits, too, where it stays in the condition: that of a side which the join preserves.
 use arrow::datatypes::Field;
 use datafusion::{
     common::{Column, DFSchema, JoinType, Result},
@@ -78,6 +78,12 @@ impl RangeBound {
         limits.min().unwrap_or(i64::MIN)
     }
 
+    /// What it stays below, whatever the watermark is, in milliseconds.
+    fn at_most_ms(&self) -> Option<i64> {
+        let fixed = self.limits.iter().filter(|limit| !limit.follows_watermark);
+        fixed.map(|limit| limit.at(0)).min()
+    }
+
     /// By how much it stays behind the watermark, in milliseconds; negative if it runs ahead.
     fn held_back_ms(&self) -> i64 {
         // Far from the epoch, so that the division rounds as it does in our days.
@@ -134,6 +140,16 @@ impl StateBounds {
                 SideBound::EventTime(range) => range.held_back_ms(),
             })
             .fold(0, i64::max)
+    }
+
+    /// What the watermark of rows that leave the join never passes, in milliseconds: comparisons with constants.
+    pub fn at_most_ms(&self) -> Option<i64> {
+        let ranges = [self.left(), self.right()].into_iter().flatten();
+        let limits = ranges.filter_map(|bound| match bound {
+            SideBound::Key(_) => None,
+            SideBound::EventTime(range) => range.at_most_ms(),
+        });
+        limits.min()
     }
 }
 
@@ -322,6 +338,22 @@ mod tests {
         assert_eq!(limits(col("lt").lt(col("rt")), both), [None, Some(0)]);
         let negated = datafusion::logical_expr::not(col("lt").lt(col("rt")));
         assert_eq!(limits(negated, both), [Some(-1), None]);
+    }
+
+    #[test]
+    fn a_comparison_with_a_number_is_a_limit_that_does_not_move() {
+        let range = || col("lt").gt(col("rt"));
+        let outer = |condition: Expr| bounds_of(condition, [true, true], JoinType::Left);
+        assert_eq!(outer(range()).at_most_ms(), None);
+        let held = outer(range().and(col("lid").gt_eq(lit(3_i64))));
+        assert_eq!(held.at_most_ms(), Some(2_999));
+        // What the join does not preserve is a filter below it.
+        let filtered = bounds_of(
+            range().and(col("lid").gt(lit(3_i64))),
+            [true, true],
+            JoinType::Inner,
+        );
+        assert_eq!(filtered.at_most_ms(), None);
     }
 
     #[test]

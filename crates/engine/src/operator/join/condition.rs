@@ -16,7 +16,10 @@ use datafusion::{
     },
 };
 
-use super::terms::required_columns;
+use super::{
+    semi::{WrittenAs, lowered, subqueries_as_joins},
+    terms::required_columns,
+};
 use crate::{operator::watermark::WatermarkNode, plan::is_streaming, time::event_time::is_session};
 
 /// `left = right`, or `left <=> right`.
@@ -303,29 +306,42 @@ fn joins_a_stream(join: &Join) -> Result<bool> {
 /// Puts filters as far down as Spark does, while operators can still be seen through. Above a join they become part of its
 /// condition: `WHERE` is where a range often stands, and a filter that wants a match makes an outer join an inner one.
 /// What a condition asks of one side goes below the join, and what is asked of a grouping key below the aggregation: from
-/// there it gets below the watermark.
+/// there it gets below the watermark. Semi and anti joins move as `semi.rs` says.
 pub(crate) fn gather_conditions(plan: LogicalPlan) -> Result<LogicalPlan> {
     let context = OptimizerContext::new();
     let gathered = plan.transform_down(|mut plan| {
+        if let Some(joins) = subqueries_as_joins(&plan, &context)? {
+            plan = joins;
+        }
         let filters = filters_an_operator(&plan)?;
         if filters {
-            plan = EliminateOuterJoin::new().rewrite(plan, &context)?.data;
-            plan = PushDownFilter::new().rewrite(plan, &context)?.data;
+            plan = filtered_below(plan, &context)?;
         }
         match plan {
             LogicalPlan::Join(join) if joins_a_stream(&join)? && !join.null_aware => {
                 let (left, right) = JoinCondition::of(&join)?.below(&join)?;
-                let (left, right) = (left.into(), right.into());
-                Ok(Transformed::yes(LogicalPlan::Join(Join {
-                    left,
-                    right,
+                let left = match filters_an_operator(&left)? {
+                    true => filtered_below(left, &context)?,
+                    false => left,
+                };
+                let join = Join {
+                    left: left.into(),
+                    right: right.into(),
                     ..join
-                })))
+                };
+                let lowered = lowered(&join, WrittenAs::Join)?;
+                Ok(Transformed::yes(lowered.unwrap_or(LogicalPlan::Join(join))))
             }
             plan => Ok(Transformed::new_transformed(plan, filters)),
         }
     })?;
     Ok(gathered.data)
+}
+
+/// A filter of a join or an aggregation, on the way down.
+fn filtered_below(plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPlan> {
+    let plan = EliminateOuterJoin::new().rewrite(plan, context)?.data;
+    Ok(PushDownFilter::new().rewrite(plan, context)?.data)
 }
 
 /// Whether the plan is a filter with a join or an aggregation of streams right below it, or below projections.

@@ -40,6 +40,7 @@ mod layout;
 mod node;
 mod pair;
 mod run;
+mod semi;
 mod terms;
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! `rt <= lt + INTERVAL 5 MINUTES` says `0 <= lt - rt + 5 min`; the sum is what a state watermark is solved from. What is
 //! understood is what Spark understands: sums and differences of timestamps, intervals without months, and numbers,
 //! through casts between timestamps and numbers, where a number counts seconds. A day is 24 hours. Anything else is a term
-//! of its own that nothing can be solved for.
+//! of its own that nothing can be solved for. A column of numbers is a time like any other, so that `lv > 0`, where it stays
+//! in the condition of an outer join, keeps left rows for ever.
 //!
 //! The engine meets the functions of the language only here, by the names under which they stand in plans.
 use std::sync::Arc;
@@ -40,7 +41,7 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// A term of a sum.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Term {
-    /// A timestamp column.
+    /// A column of timestamps or, since Spark takes any for a time, of numbers.
     Column(Column),
     /// Microseconds.
     Constant(f64),
@@ -80,7 +81,8 @@ fn collect(
         Expr::Alias(alias) => collect(&alias.expr, negated, schema, terms),
         Expr::Column(column) => {
             let field = schema.field_from_column(column).ok()?;
-            push(match is_instant(field.data_type()) {
+            let data_type = field.data_type();
+            push(match is_instant(data_type) || data_type.is_numeric() {
                 true => Term::Column(column.clone()),
                 false => Term::Other(vec![column.clone()]),
             })
@@ -165,10 +167,10 @@ fn constant(expr: &Expr) -> Option<ScalarValue> {
     }
 }
 
-/// A constant in microseconds: instants since the epoch, intervals as long as they are, numbers as seconds.
+/// A constant in microseconds: intervals as long as they are, numbers as seconds. Of a constant instant Spark makes nothing: what
+/// it makes of it cannot be evaluated.
 fn micros(value: &ScalarValue) -> Option<f64> {
     Some(match value {
-        ScalarValue::TimestampMicrosecond(Some(at), Some(_)) => *at as f64,
         ScalarValue::DurationMicrosecond(Some(micros)) => *micros as f64,
         ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
             let days = i64::from(interval.days).checked_mul(MICROS_PER_DAY)?;

@@ -1,18 +1,15 @@
 //! What Spark finds out only when it plans a query's first batch: the query starts, and fails.
 //!
-//! What a join of two streams lacks, equalities or a single event time, its operator says itself when it is planned: by then
-//! filters above it are part of its condition, and columns that nobody reads are gone.
-use datafusion::{
-    common::{DFSchema, Result},
-    logical_expr::{Extension, LogicalPlan},
-};
+//! What a join of two streams lacks, equalities or a single event time, its operator says itself when it is planned, and so
+//! does a deduplication of its event time: by then filters above a join are part of its condition, and columns that nobody
+//! reads are gone.
+use datafusion::{common::Result, logical_expr::LogicalPlan};
 
 use super::{
     UnsupportedOperation as No, Verdict, is_streaming,
     modes::{Keys, SESSIONS, inputs_of, keys_of},
 };
 use crate::{
-    operator::deduplicate::DeduplicateNode,
     plan::{
         OutputMode,
         operation::{Operation, operation_of},
@@ -46,17 +43,9 @@ fn node(plan: &LogicalPlan, mode: OutputMode) -> Result<Verdict> {
             _ => Ok(()),
         });
     }
-    Ok(match plan {
-        LogicalPlan::Extension(Extension { node }) => {
-            match node.as_any().downcast_ref::<DeduplicateNode>() {
-                Some(duplicates) => one_event_time(duplicates.input().schema()),
-                None => Ok(()),
-            }
-        }
-        plan => match keys_of(plan)? {
-            Some(keys) => aggregation(&keys, mode),
-            None => Ok(()),
-        },
+    Ok(match keys_of(plan)? {
+        Some(keys) => aggregation(&keys, mode),
+        None => Ok(()),
     })
 }
 
@@ -69,18 +58,5 @@ fn aggregation(keys: &Keys, mode: OutputMode) -> Verdict {
             operation: SESSIONS,
         }),
         _ => Ok(()),
-    }
-}
-
-/// An operator that looks for event time among all columns of its input must find one at most.
-fn one_event_time(schema: &DFSchema) -> Verdict {
-    let found: Vec<String> = schema
-        .fields()
-        .iter()
-        .filter_map(|field| delay_ms(field).map(|delay| format!("{}-T{delay}ms", field.name())))
-        .collect();
-    match found.len() {
-        0 | 1 => Ok(()),
-        _ => Err(No::MultipleEventTimeColumns { columns: found }),
     }
 }
