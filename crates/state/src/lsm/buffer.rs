@@ -1,11 +1,12 @@
-//! The layers in memory above the tree: what is committed but not in the tree yet, and what the running batch changes.
+//! The layers in memory above the tree: what the running batch changes, what is committed, and what of that is on its way
+//! to the tree.
 use std::iter::Peekable;
 
 use lsm_tree::Slice;
 
 use super::{
     local::TreeRange,
-    run::{Entry, Known, Merge, Run, Runs},
+    run::{Entry, Known, Layered, Merge, Run, Runs},
 };
 use crate::Result;
 
@@ -37,9 +38,11 @@ impl KeyRange {
     }
 }
 
-/// Both layers.
+/// The layers.
 #[derive(Debug, Default)]
 pub(super) struct WriteBuffer {
+    /// What is being written to the tree, in which it does not change until all of it is there.
+    flushing: Runs,
     /// Shared with snapshots in the making. Of its keys those are alive that existed.
     committed: Runs,
     pending: Runs,
@@ -70,22 +73,38 @@ impl WriteBuffer {
         self.committed.push(changes, wanted);
     }
 
-    /// The committed layer is in the tree.
-    pub(super) fn flushed(&mut self) {
-        self.committed = Runs::default();
-        // Which now has exactly what there was when the running batch began.
+    /// The committed layer, which is on its way to the tree from now on. The one before it has arrived.
+    pub(super) fn begin_flush(&mut self) -> Runs {
+        debug_assert!(self.flushing.is_empty());
+        self.flushing = std::mem::take(&mut self.committed);
+        // The tree has then exactly what there was when the running batch began.
         self.pending.update(|known| known.in_tree = known.existed);
+        self.flushing.clone()
     }
 
-    /// The committed layer as it is now, for a snapshot.
-    pub(super) fn committed(&self) -> &Runs {
-        &self.committed
+    /// What was on its way is in the tree.
+    pub(super) fn flushed(&mut self) {
+        self.flushing = Runs::default();
     }
 
-    /// The runs of both layers.
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Run> {
-        let pending = self.pending.newest_first();
-        pending.chain(self.committed.newest_first())
+    /// What is committed and not known to be in the tree, as it is now: newer layer, older layer.
+    pub(super) fn committed(&self) -> [Runs; 2] {
+        [self.committed.clone(), self.flushing.clone()]
+    }
+
+    /// The runs of all layers.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = Layered<'_>> {
+        let above = self.pending.newest_first();
+        let above = above.chain(self.committed.newest_first());
+        let above = above.map(|run| Layered {
+            run,
+            flushing: false,
+        });
+        let below = self.flushing.newest_first();
+        above.chain(below.map(|run| Layered {
+            run,
+            flushing: true,
+        }))
     }
 
     /// Bytes of the committed layer.
@@ -93,9 +112,9 @@ impl WriteBuffer {
         self.committed.memory()
     }
 
-    /// Bytes of both layers.
+    /// Bytes of all layers.
     pub(super) fn bytes(&self) -> usize {
-        self.committed.memory() + self.pending.memory()
+        self.flushing.memory() + self.committed.memory() + self.pending.memory()
     }
 
     /// The running batch's changes in a range.
@@ -105,7 +124,7 @@ impl WriteBuffer {
 
     /// The live keys of a range, ascending, over what the tree has of it.
     pub(super) fn live(&self, range: &KeyRange, tree: TreeRange) -> LiveEntries<'_> {
-        LiveEntries::new(Merge::of(self.newest_first(), range), tree)
+        LiveEntries::new(Merge::of_layers(self.newest_first(), range), tree)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     ops::Bound,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -119,6 +119,7 @@ struct LocalFolder {
     _lock: Option<File>,
     /// Whether it goes when its owner does.
     discard: AtomicBool,
+    sealing: Mutex<()>,
 }
 
 impl LocalFolder {
@@ -131,6 +132,7 @@ impl LocalFolder {
                 path,
                 _lock: Some(lock),
                 discard: AtomicBool::new(false),
+                sealing: Mutex::default(),
             }),
             Err(TryLockError::Error(error)) => Err(error),
             Err(TryLockError::WouldBlock) => Ok(Self {
@@ -140,6 +142,7 @@ impl LocalFolder {
                     .keep(),
                 _lock: None,
                 discard: AtomicBool::new(true),
+                sealing: Mutex::default(),
             }),
         }
     }
@@ -167,6 +170,8 @@ impl LocalFolder {
     }
 
     fn seal(&self) -> io::Result<()> {
+        // A flush and a compaction may end at once: the later of the two seals what both have made.
+        let _one = self.sealing.lock();
         let unnamed = self.path.join("seal.tmp");
         fs::write(&unnamed, self.checksums()?)?;
         fs::rename(unnamed, self.path.join("seal"))
@@ -338,6 +343,11 @@ impl LocalTree {
             path: self.folder.path.display().to_string(),
             reason: error.to_string(),
         }
+    }
+
+    /// What the system does not let us do with the tree.
+    pub(super) fn unusable(&self, error: io::Error) -> StateError {
+        self.failed(error.into())
     }
 
     /// Whether nothing was ever written.

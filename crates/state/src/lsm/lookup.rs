@@ -60,14 +60,16 @@ pub(super) fn look_up<'a>(
     found.resize_with(keys.len(), Found::default);
     // The places of keys that nothing is known of yet.
     let mut open: Vec<u32> = (0..keys.len() as u32).collect();
-    for run in buffer.newest_first() {
-        let mut find = run.finder(open.len());
+    for layer in buffer.newest_first() {
+        let mut find = layer.run.finder(open.len());
         open.retain(|place| {
             let Some(Entry { known, value, .. }) = find(keys.get(*place)) else {
                 return true;
             };
-            let value = Value::InMemory(value);
-            found[*place as usize] = Found { known, value };
+            found[*place as usize] = Found {
+                known: layer.known(known),
+                value: Value::InMemory(value),
+            };
             false
         });
     }

@@ -4,18 +4,20 @@
 //! columnar log does. What differs is where the current version lives between batches:
 //!
 //! ```text
-//!   get ─► pending ─► committed ─► tree
-//!          (running   (versions     (local disk: all entries as of version `base`,
-//!           batch)     base+1 … v)   written and marked in one atomic step)
+//!   get ─► pending ─► committed ─► flushing ─► tree
+//!          (running   (versions    (versions    (local disk: all entries as of version `base`,
+//!           batch)     f+1 … v)     base+1 … f)  written and marked in one atomic step)
 //!
-//!   commit v+1:  committed full?  tree ◄─ committed, marked (v, lineage)      base = v
+//!   commit v+1:  committed full?  flushing ◄─ committed       f = v
 //!                write v+1.delta
 //!                committed ◄─ pending
+//!   beside it:   tree ◄─ flushing, marked (f, lineage)        base = f
 //! ```
 //!
-//! The two layers in memory are bounded by [`LsmOptions::buffer_bytes`] and the changes of one batch; hot keys are
-//! rewritten there and reach the tree once a flush. The tree is one version behind at least, so that a batch that runs
-//! again after a crash finds its input in it. Three kinds of keys share the tree: the entries under their keys in
+//! The layers in memory are bounded by [`LsmOptions::buffer_bytes`] and the changes of one batch; hot keys are rewritten
+//! there and reach the tree once a flush. A thread of its own writes the flushing layer, which hides what changes below it
+//! until all of it is there; a commit waits for it only when the next layer is full as well. The tree is one version
+//! behind at least, so that a batch that runs again after a crash finds its input in it. Three kinds of keys share the tree: the entries under their keys in
 //! `arrow-row` encoding, which sorts as the columns do and so answers prefix scans; an index of (event time, key), unless
 //! the event time leads the key anyway; and the marker.
 //!
@@ -54,6 +56,8 @@ mod snapshot;
 mod state;
 mod store;
 
+#[cfg(test)]
+mod flush_tests;
 #[cfg(test)]
 mod tests;
 

@@ -72,9 +72,10 @@ impl BufferShare {
         Self(Arc::clone(local))
     }
 
-    /// Bytes that the store may hold now: half of its part, since merging runs takes as much again for a moment.
+    /// Bytes of a layer: a third of the store's part. Another layer may be on its way to the tree, and merging runs takes as
+    /// much again for a moment.
     pub(super) fn bytes(&self) -> usize {
-        self.0.buffer_bytes / self.stores() / 2
+        self.0.buffer_bytes / self.stores() / 3
     }
 
     /// Stores that are open.

@@ -1,11 +1,11 @@
 //! The log's files into the tree: going on from what the local folder stands for, or building it anew.
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use super::{
     codec::Codecs,
     local::LocalTree,
     provider::{BufferShare, Local},
-    state::LsmState,
+    state::{Flush, LsmState},
     store::LsmStore,
 };
 use crate::{
@@ -23,15 +23,79 @@ pub(super) struct Standing {
     pub(super) lineage: Lineage,
     pub(super) base: u64,
     pub(super) share: BufferShare,
+    pub(super) flush: Option<RunningFlush>,
+}
+
+/// A layer that a thread of its own moves into the tree.
+#[derive(Debug)]
+pub(super) struct RunningFlush {
+    /// `None` once it was waited for.
+    thread: Option<thread::JoinHandle<Result<()>>>,
+    /// What the tree will stand for.
+    version: u64,
+}
+
+impl RunningFlush {
+    fn start(flush: Flush, version: u64) -> std::io::Result<Self> {
+        let thread = thread::Builder::new().name("millstream-flush".to_string());
+        let thread = Some(thread.spawn(move || flush.run())?);
+        Ok(Self { thread, version })
+    }
+
+    fn is_finished(&self) -> bool {
+        let running = self.thread.as_ref();
+        running.is_none_or(thread::JoinHandle::is_finished)
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        match self.thread.take().map(thread::JoinHandle::join) {
+            Some(Ok(flushed)) => flushed,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for RunningFlush {
+    /// Whoever opens the folder next must not find it in use.
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // What went wrong shows when the folder is opened.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Standing {
-    /// Moves the committed layer into the tree if it has grown too large, or too old for its files to be kept.
-    pub(super) fn flush_if_due(&mut self, versions_max: u64) -> Result<()> {
+    /// Whether the committed layer has grown too large, or too old for its files to be kept.
+    fn is_flush_due(&self, versions_max: u64) -> bool {
+        let flushed = self.flush.as_ref().map_or(self.base, |flush| flush.version);
         let large = self.state.buffer.committed_bytes() > self.share.bytes();
-        if large || self.version - self.base >= versions_max {
+        large || self.version - flushed >= versions_max
+    }
+
+    /// Moves the committed layer into the tree if that is due.
+    fn flush_if_due(&mut self, versions_max: u64) -> Result<()> {
+        if self.is_flush_due(versions_max) {
             self.state.flush(Some((self.version, self.lineage)))?;
             self.base = self.version;
+        }
+        Ok(())
+    }
+
+    /// Has the committed layer moved into the tree, if that is due, while batches go on. A commit waits only if the layer
+    /// before is still on its way.
+    pub(super) fn flush_beside(&mut self, versions_max: u64) -> Result<()> {
+        let due = self.is_flush_due(versions_max);
+        if let Some(mut flush) = self.flush.take_if(|flush| due || flush.is_finished()) {
+            flush.wait()?;
+            self.state.flushed();
+            self.base = flush.version;
+        }
+        if due {
+            let flush = self.state.begin_flush(Some((self.version, self.lineage)));
+            let started = RunningFlush::start(flush, self.version);
+            self.flush = Some(started.map_err(|error| self.state.tree.unusable(error))?);
         }
         Ok(())
     }
@@ -133,6 +197,7 @@ pub(super) async fn open(
             lineage: marker.map_or(0, |marker| marker.lineage),
             base: marker.map_or(0, |marker| marker.version),
             share: BufferShare::new(local),
+            flush: None,
         },
         versions_max: flush_after(&files),
     };

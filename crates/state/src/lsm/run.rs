@@ -39,6 +39,28 @@ impl Known {
     }
 }
 
+/// A run of a layer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layered<'a> {
+    pub(super) run: &'a Run,
+    /// Whether the layer is on its way to the tree, which will then have what is alive in it.
+    pub(super) flushing: bool,
+}
+
+impl Layered<'_> {
+    /// What is known of a key of this layer once the layer is in the tree: nothing that is changed above it gets there
+    /// before.
+    pub(super) fn known(self, known: Known) -> Known {
+        match self.flushing {
+            true => Known {
+                in_tree: known.alive,
+                ..known
+            },
+            false => known,
+        }
+    }
+}
+
 /// An entry of a run. The value of a removed key is empty.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry<'a> {
@@ -273,7 +295,8 @@ fn merge(mut runs: Vec<Arc<Run>>, keep: impl Fn(&Known) -> bool) -> Option<Arc<R
     let entries = runs.iter().map(|run| run.len()).sum();
     let bytes = runs.iter().map(|run| run.bytes.len()).sum();
     let mut merged = Run::with_capacity(entries, bytes);
-    let all = Merge::new(runs.iter().rev().map(|run| (run.as_ref(), 0..run.len())));
+    let all = runs.iter().rev().map(|run| (layered(run), 0..run.len()));
+    let all = Merge::new(all);
     for entry in all.filter(|entry| keep(&entry.known)) {
         merged.push(entry);
     }
@@ -283,6 +306,14 @@ fn merge(mut runs: Vec<Arc<Run>>, keep: impl Fn(&Known) -> bool) -> Option<Arc<R
     (merged.len() > 0).then(|| Arc::new(merged))
 }
 
+/// A run whose layer says nothing of what is known.
+fn layered(run: &Run) -> Layered<'_> {
+    Layered {
+        run,
+        flushing: false,
+    }
+}
+
 /// The entries of several runs in key order; of equal keys the newest.
 pub(super) struct Merge<'a> {
     /// Newest first.
@@ -290,15 +321,15 @@ pub(super) struct Merge<'a> {
 }
 
 struct Cursor<'a> {
-    run: &'a Run,
+    layer: Layered<'a>,
     rest: Range<usize>,
     key: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    fn new((run, rest): (&'a Run, Range<usize>)) -> Option<Self> {
-        let key = (!rest.is_empty()).then(|| run.key(rest.start))?;
-        Some(Self { run, rest, key })
+    fn new((layer, rest): (Layered<'a>, Range<usize>)) -> Option<Self> {
+        let key = (!rest.is_empty()).then(|| layer.run.key(rest.start))?;
+        Some(Self { layer, rest, key })
     }
 
     /// Whether there is another entry.
@@ -306,14 +337,14 @@ impl<'a> Cursor<'a> {
         self.rest.start += 1;
         let more = !self.rest.is_empty();
         if more {
-            self.key = self.run.key(self.rest.start);
+            self.key = self.layer.run.key(self.rest.start);
         }
         more
     }
 }
 
 impl<'a> Merge<'a> {
-    fn new(runs: impl Iterator<Item = (&'a Run, Range<usize>)>) -> Self {
+    fn new(runs: impl Iterator<Item = (Layered<'a>, Range<usize>)>) -> Self {
         Self {
             cursors: runs.filter_map(Cursor::new).collect(),
         }
@@ -321,7 +352,12 @@ impl<'a> Merge<'a> {
 
     /// The entries of runs, newest first, in a range of keys.
     pub(super) fn of(runs: impl Iterator<Item = &'a Run>, range: &KeyRange) -> Self {
-        Self::new(runs.map(|run| (run, run.positions(range))))
+        Self::of_layers(runs.map(layered), range)
+    }
+
+    /// The entries of layers, newest first, in a range of keys.
+    pub(super) fn of_layers(runs: impl Iterator<Item = Layered<'a>>, range: &KeyRange) -> Self {
+        Self::new(runs.map(|layer| (layer, layer.run.positions(range))))
     }
 }
 
@@ -346,11 +382,15 @@ impl<'a> Iterator for Merge<'a> {
             next += 1;
         }
         let cursor = self.cursors.get_mut(least)?;
-        let entry = cursor.run.entry(cursor.rest.start);
+        let layer = cursor.layer;
+        let entry = layer.run.entry(cursor.rest.start);
         if !cursor.advance() {
             self.cursors.remove(least);
         }
-        Some(entry)
+        Some(Entry {
+            known: layer.known(entry.known),
+            ..entry
+        })
     }
 }
 

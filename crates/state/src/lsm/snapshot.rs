@@ -53,14 +53,15 @@ impl Drop for Claim {
     }
 }
 
-/// A committed version: the committed layer by reference, over the tree as it was.
+/// A committed version: the committed layers by reference, over the tree as it was.
 pub(super) struct CapturedTree {
     pub(super) files: StoreFiles,
     pub(super) schema: StorageSchema,
     pub(super) codecs: Arc<Codecs>,
     pub(super) version: u64,
     pub(super) lineage: Lineage,
-    pub(super) committed: Runs,
+    /// Newer layer, older layer.
+    pub(super) committed: [Runs; 2],
     pub(super) range: KeyRange,
     pub(super) tree: TreeRange,
     pub(super) claim: Claim,
@@ -91,7 +92,7 @@ impl SnapshotTask for CapturedTree {
             claim,
         } = *self;
         let batch_bytes = BATCH_BYTES.min(files.options.snapshot_file_bytes);
-        let layers = Merge::of(committed.newest_first(), &range);
+        let layers = Merge::of(committed.iter().flat_map(Runs::newest_first), &range);
         let mut live = LiveEntries::new(layers, tree);
         let mut writer = SnapshotWriter::new(&files, &schema, version, lineage);
         loop {

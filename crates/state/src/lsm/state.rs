@@ -15,7 +15,7 @@ use super::{
     keys::SortedKeys,
     local::{LocalTree, Marker},
     lookup::{Found, Seen, Wanted, look_up},
-    run::{Entry, Known, Merge, Run},
+    run::{Entry, Known, Merge, Run, Runs},
 };
 use crate::{
     PrefixMatches, Result, StateError, StateLookup, StateStoreId,
@@ -29,6 +29,22 @@ use crate::{
 pub(super) const BATCH_ROWS: usize = 1 << 16;
 /// Longest key that the tree takes.
 const KEY_BYTES_MAX: usize = u16::MAX as usize;
+
+/// A committed layer on its way to the tree.
+#[derive(Debug)]
+pub(super) struct Flush {
+    tree: Arc<LocalTree>,
+    layer: Runs,
+    marker: Option<Marker>,
+}
+
+impl Flush {
+    pub(super) fn run(&self) -> Result<()> {
+        let entries = Merge::of(self.layer.newest_first(), &KeyRange::of(&[]));
+        let wanted = entries.filter(|entry| entry.known.alive || entry.known.in_tree);
+        self.tree.write(wanted, self.marker.as_ref())
+    }
+}
 
 /// Keys of a call.
 #[derive(Debug)]
@@ -443,6 +459,13 @@ impl LsmState {
 
     /// Moves the committed layer into the tree, which then stands for `at`; without that it is unfinished.
     pub(super) fn flush(&mut self, at: Option<(u64, Lineage)>) -> Result<()> {
+        self.begin_flush(at).run()?;
+        self.flushed();
+        Ok(())
+    }
+
+    /// As [`LsmState::flush`], to be run beside what follows; [`LsmState::flushed`] says that it has.
+    pub(super) fn begin_flush(&mut self, at: Option<(u64, Lineage)>) -> Flush {
         let marker = at.map(|(version, lineage)| Marker {
             encoding: self.codecs.encoding,
             key_fingerprint: self.schema.key_fingerprint,
@@ -452,13 +475,17 @@ impl LsmState {
             lineage,
             keys: self.committed_keys,
         });
-        let committed = self.buffer.committed().newest_first();
-        let committed = Merge::of(committed, &KeyRange::of(&[]));
-        let wanted = committed.filter(|entry| entry.known.alive || entry.known.in_tree);
-        self.tree.write(wanted, marker.as_ref())?;
+        Flush {
+            tree: Arc::clone(&self.tree),
+            layer: self.buffer.begin_flush(),
+            marker,
+        }
+    }
+
+    /// The layer that was begun to be flushed is in the tree.
+    pub(super) fn flushed(&mut self) {
         self.buffer.flushed();
         self.seen = Seen::default();
-        Ok(())
     }
 
     fn event_time(&self) -> Option<u32> {

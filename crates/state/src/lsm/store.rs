@@ -132,7 +132,7 @@ impl StateStore for LsmStore {
         let bytes_written = encoded.bytes.len() as u64;
 
         // The committed layer, without this batch: the batch may have to run again.
-        self.standing.flush_if_due(flush_after(&self.files))?;
+        self.standing.flush_beside(flush_after(&self.files))?;
         let superseded = &mut self.superseded;
         self.files
             .write_delta(version, encoded.bytes, superseded)
@@ -195,7 +195,7 @@ impl StateStore for LsmStore {
                 codecs: Arc::clone(&state.codecs),
                 version: *version,
                 lineage: *lineage,
-                committed: state.buffer.committed().clone(),
+                committed: state.buffer.committed(),
                 tree: state.tree.range(&range),
                 range,
                 claim: Claim {
