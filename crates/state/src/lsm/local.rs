@@ -355,6 +355,11 @@ impl LocalTree {
         self.open.tree.table_count() == 0
     }
 
+    /// About how many entries there are, with those that newer ones hide.
+    pub(super) fn entries(&self) -> u64 {
+        self.open.tree.approximate_len() as u64
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
         let seqno = self.open.visible_seqno.get();
         self.open.tree.get(key, seqno).map_err(|e| self.failed(e))

@@ -1,13 +1,18 @@
 //! Looking keys up: layer by layer, then in the tree, all in key order.
+use std::sync::Arc;
+
 use lsm_tree::Slice;
 
 use super::{
-    buffer::WriteBuffer,
+    buffer::{KeyRange, WriteBuffer},
     codec::Encoded,
     local::LocalTree,
     run::{Entry, Known, Run, Runs},
 };
 use crate::Result;
+
+/// Entries of the tree to one key looked up from which looking it up costs more than going through the tree.
+const SPARSE: u64 = 8;
 
 /// What there is under a key.
 #[derive(Debug, Default)]
@@ -54,7 +59,7 @@ pub(super) fn look_up<'a>(
     wanted: Wanted,
     buffer: &'a WriteBuffer,
     seen: &mut Seen,
-    tree: &LocalTree,
+    tree: &Arc<LocalTree>,
 ) -> Result<Vec<Found<'a>>> {
     let mut found = Vec::new();
     found.resize_with(keys.len(), Found::default);
@@ -87,9 +92,10 @@ pub(super) fn look_up<'a>(
         });
     }
     let mut read = Run::default();
+    let mut find = finder(tree, keys, &open);
     for place in open {
         let key = keys.get(place);
-        let value = tree.get(key)?;
+        let value = find(key)?;
         let known = Known::of_tree(value.is_some());
         read.push(Entry {
             key,
@@ -101,4 +107,38 @@ pub(super) fn look_up<'a>(
     }
     seen.push(read, |_| true);
     Ok(found)
+}
+
+/// Finds the keys at some places in the tree, which are asked for in ascending order: one by one if they are few for it, and by
+/// going through its part of them if they are many.
+fn finder(
+    tree: &Arc<LocalTree>,
+    keys: &Encoded,
+    places: &[u32],
+) -> Box<dyn FnMut(&[u8]) -> Result<Option<Slice>>> {
+    let tree = Arc::clone(tree);
+    let sparse = places.len() as u64 * SPARSE < tree.entries();
+    let (Some(first), Some(last), false) = (places.first(), places.last(), sparse) else {
+        return Box::new(move |key| tree.get(key));
+    };
+    let range = KeyRange::between(keys.get(*first), keys.get(*last));
+    let mut pairs = tree.range(&range);
+    let mut next = pairs.next();
+    Box::new(move |key| {
+        while let Some(Ok((found, _))) = &next
+            && found.as_ref() < key
+        {
+            next = pairs.next();
+        }
+        match next.take_if(|next| next.as_ref().is_ok_and(|(found, _)| found.as_ref() == key)) {
+            Some(found) => {
+                next = pairs.next();
+                found.map(|(_, value)| Some(value))
+            }
+            None => match &next {
+                Some(Err(_)) => next.take().transpose().map(|_| None),
+                _ => Ok(None),
+            },
+        }
+    })
 }
