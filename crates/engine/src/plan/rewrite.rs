@@ -23,7 +23,7 @@ use crate::{
         join::{UnnumberedJoin, gather_conditions, joins_streams},
         limit::GlobalLimitNode,
         session::{SessionAggregateNode, session_key},
-        watermark::WatermarkNode,
+        watermark::{Declaration, WatermarkNode},
     },
     source::StreamTable,
     time::{OperatorFlow, WatermarkFlow, WatermarkInput},
@@ -66,8 +66,12 @@ pub(super) struct Rewrite {
     output_mode: OutputMode,
     /// Sources by index.
     pub sources: Vec<StreamTable>,
-    /// Delay threshold of each watermark node, in milliseconds.
+    /// Delay threshold of each watermark, in milliseconds.
     pub delays: Vec<i64>,
+    /// The watermark of each watermark node.
+    pub watermark_nodes: Vec<usize>,
+    /// What told each watermark.
+    declarations: Vec<Declaration>,
     /// Stateful operators by id.
     pub operators: Vec<StatefulOperator>,
     /// Whether there is a watermark above a watermark.
@@ -84,6 +88,8 @@ impl Rewrite {
             output_mode,
             sources: vec![],
             delays: vec![],
+            watermark_nodes: vec![],
+            declarations: vec![],
             operators: vec![],
             redefines_watermark: false,
             flows: vec![],
@@ -160,8 +166,14 @@ impl Rewrite {
         self.redefines_watermark |= watermark.input().exists(|plan| {
             Ok(matches!(plan, LogicalPlan::Extension(Extension { node }) if node.as_any().is::<WatermarkNode>()))
         })?;
-        let numbered = watermark.with_node_id(self.delays.len() as u32);
-        self.delays.push(watermark.delay_ms());
+        let numbered = watermark.with_node_id(self.watermark_nodes.len() as u32);
+        let declaration = watermark.declaration();
+        let known = self.declarations.iter().position(|of| *of == declaration);
+        self.watermark_nodes.push(known.unwrap_or_else(|| {
+            self.declarations.push(declaration);
+            self.delays.push(watermark.delay_ms());
+            self.delays.len() - 1
+        }));
         Ok(LogicalPlan::Extension(Extension {
             node: Arc::new(numbered),
         }))

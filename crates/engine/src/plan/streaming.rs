@@ -42,8 +42,10 @@ use crate::{
 pub struct StreamingPlan {
     /// Sources by index.
     pub sources: Vec<StreamTable>,
-    /// Delay threshold of each watermark node, in milliseconds.
+    /// Delay threshold of each watermark, in milliseconds.
     pub watermark_delays_ms: Vec<i64>,
+    /// The watermark of each watermark node.
+    pub watermark_nodes: Vec<usize>,
     /// Stateful operators by id.
     pub operators: Vec<StatefulOperator>,
     /// Their ids as progress tells them: each before its inputs, a left input before a right one.
@@ -86,6 +88,7 @@ impl StreamingPlan {
             redefines_watermark: rewrite.redefines_watermark,
             sources: rewrite.sources,
             watermark_delays_ms: rewrite.delays,
+            watermark_nodes: rewrite.watermark_nodes,
             operators: rewrite.operators,
             told_order,
             descriptions,

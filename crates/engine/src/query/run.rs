@@ -176,7 +176,8 @@ impl Run {
             settings.watermark_policy,
             plan.watermark_delays_ms.clone(),
             position.watermark_ms,
-        );
+        )
+        .of_nodes(plan.watermark_nodes.clone());
         Ok(OpenRun {
             spec,
             settings,

@@ -117,19 +117,29 @@ impl fmt::Display for WatermarkPolicy {
 pub struct WatermarkTracker {
     policy: WatermarkPolicy,
     delays_ms: Vec<i64>,
-    nodes_ms: Vec<Option<i64>>,
+    reached_ms: Vec<Option<i64>>,
+    /// The watermark of each node.
+    nodes: Vec<usize>,
     current_ms: i64,
 }
 
 impl WatermarkTracker {
-    /// One delay threshold per watermark node; `current_ms` is what the last commit says (0 for a new query).
+    /// One delay threshold per watermark, each of one node; `current_ms` is what the last commit says (0 for a new query).
     pub fn new(policy: WatermarkPolicy, delays_ms: Vec<i64>, current_ms: i64) -> Self {
         Self {
             policy,
-            nodes_ms: vec![None; delays_ms.len()],
+            reached_ms: vec![None; delays_ms.len()],
+            nodes: (0..delays_ms.len()).collect(),
             delays_ms,
             current_ms,
         }
+    }
+
+    /// Of nodes by id the watermarks that they are of: a view that a query reads twice has two nodes of one watermark, which
+    /// is where the one that is ahead has got.
+    #[must_use]
+    pub fn of_nodes(self, nodes: Vec<usize>) -> Self {
+        Self { nodes, ..self }
     }
 
     /// The watermark that the next batch uses, milliseconds since the epoch.
@@ -140,8 +150,11 @@ impl WatermarkTracker {
     /// Takes in what the nodes saw in a batch.
     pub fn advance(&mut self, seen: impl IntoIterator<Item = (u32, EventTimeStats)>) {
         for (node, stats) in seen {
-            let index = node as usize;
-            let (Some(delay), Some(at)) = (self.delays_ms.get(index), self.nodes_ms.get_mut(index))
+            let Some(&index) = self.nodes.get(node as usize) else {
+                continue;
+            };
+            let (Some(delay), Some(at)) =
+                (self.delays_ms.get(index), self.reached_ms.get_mut(index))
             else {
                 continue;
             };
@@ -150,10 +163,10 @@ impl WatermarkTracker {
                 *at = Some(at.map_or(reached, |before| before.max(reached)));
             }
         }
-        let nodes = self.nodes_ms.iter().map(|at| at.unwrap_or(0));
+        let reached = self.reached_ms.iter().map(|at| at.unwrap_or(0));
         let chosen = match self.policy {
-            WatermarkPolicy::Min => nodes.min(),
-            WatermarkPolicy::Max => nodes.max(),
+            WatermarkPolicy::Min => reached.min(),
+            WatermarkPolicy::Max => reached.max(),
         };
         self.current_ms = self.current_ms.max(chosen.unwrap_or(0));
     }
@@ -199,6 +212,14 @@ mod tests {
         assert_eq!((min.current_ms(), max.current_ms()), (0, 60_000));
         min.advance([(1, seen(&[45_000]))]);
         assert_eq!(min.current_ms(), 45_000);
+    }
+
+    #[test]
+    fn two_nodes_of_one_watermark_are_where_the_first_of_them_is() {
+        let tracker = WatermarkTracker::new(WatermarkPolicy::Min, vec![0], 0);
+        let mut tracker = tracker.of_nodes(vec![0, 0]);
+        tracker.advance([(0, seen(&[60_000])), (1, seen(&[45_000]))]);
+        assert_eq!(tracker.current_ms(), 60_000);
     }
 
     #[test]

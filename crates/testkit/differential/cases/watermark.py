@@ -270,3 +270,13 @@ def late_by_its_own_batch_is_still_counted(spark, env):
     """The watermark of a batch comes from the batches before it, never from its own rows."""
     steps = [[at("10:01"), at("12:00"), at("10:02")], [at("10:03")], [at("12:30")]]
     return env.run_stream(windowed(env, "10 minutes"), "append", steps)
+
+
+@case
+def a_view_used_twice(spark, env):
+    """Both uses have one watermark; that of the rows that a filter leaves over is not waited for."""
+    env.events(EVENT).withWatermark("ts", "10 minutes").createOrReplaceTempView("marked")
+    both = spark.sql("SELECT * FROM marked UNION ALL SELECT * FROM marked WHERE v > 1")
+    counted = both.groupBy(window("ts", "10 minutes")).count().select("window.start", "count")
+    steps = [[at("10:01"), at("10:04", v=2)], [at("10:30")], [at("10:50")]]
+    return env.run_stream(counted, "append", steps, sources=2)

@@ -249,7 +249,7 @@ fn below_watermark(join: &Join, watermark: &WatermarkNode) -> Result<Option<Logi
     }
     let join = over(join, Arc::new(watermark.input().clone()), &HashMap::new())?;
     let input = placed(join, WrittenAs::Filter)?.as_ref().clone();
-    let node = WatermarkNode::try_new(input, watermark.event_time().clone(), watermark.delay_ms())?;
+    let node = watermark.over(input, watermark.event_time().clone())?;
     Ok(Some(LogicalPlan::Extension(Extension {
         node: Arc::new(node),
     })))

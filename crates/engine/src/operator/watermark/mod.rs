@@ -10,4 +10,4 @@ mod exec;
 mod node;
 
 pub use exec::WatermarkExec;
-pub use node::WatermarkNode;
+pub use node::{Declaration, WatermarkNode};

@@ -1,5 +1,13 @@
 //! The logical side of a watermark.
-use std::{cmp::Ordering, collections::HashSet, fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::HashSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{self, AtomicU64},
+    },
+};
 
 use arrow::datatypes::Field;
 use datafusion::{
@@ -14,12 +22,25 @@ use crate::{
     time::event_time::{DELAY_KEY, is_timestamp, is_window},
 };
 
+/// Identity of a `withWatermark`. A plan that is used twice, as that of a view, has two nodes of one declaration, and one
+/// watermark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Declaration(u64);
+
+impl Declaration {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, atomic::Ordering::Relaxed))
+    }
+}
+
 /// `withWatermark(column, delay)` over an input.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WatermarkNode {
     input: LogicalPlan,
     event_time: Column,
     delay_ms: i64,
+    declaration: Declaration,
     node_id: u32,
     schema: DFSchemaRef,
 }
@@ -40,9 +61,24 @@ impl WatermarkNode {
             input,
             event_time,
             delay_ms,
+            declaration: Declaration::next(),
             node_id: 0,
             schema,
         })
+    }
+
+    /// The same watermark over another input.
+    pub(crate) fn over(&self, input: LogicalPlan, event_time: Column) -> Result<Self> {
+        Ok(Self {
+            declaration: self.declaration,
+            node_id: self.node_id,
+            ..Self::try_new(input, event_time, self.delay_ms)?
+        })
+    }
+
+    /// Which `withWatermark` it is.
+    pub fn declaration(&self) -> Declaration {
+        self.declaration
     }
 
     /// The same node under the id that its measurements are reported by.
@@ -145,7 +181,7 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
             Some(Expr::Column(column)) => column,
             _ => self.event_time.clone(),
         };
-        Ok(Self::try_new(input, event_time, self.delay_ms)?.with_node_id(self.node_id))
+        self.over(input, event_time)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
