@@ -237,15 +237,20 @@ pub(super) fn bases(base: Option<&str>, roots: &[String]) -> Result<Vec<String>,
     let Some(base) = base else {
         return Ok(roots.to_vec());
     };
-    let below =
-        |path: &str| path == base || path.starts_with(&format!("{}/", base.trim_end_matches('/')));
-    match roots.iter().find(|root| !below(root)) {
+    match roots.iter().find(|root| !is_below(root, base)) {
         Some(root) => Err(ConnectorError::WrongBasePath {
             base_path: base.to_owned(),
             path: root.clone(),
         }),
         None => Ok(vec![base.to_owned()]),
     }
+}
+
+/// Whether a path is the base or something in it.
+pub(super) fn is_below(path: &str, base: &str) -> bool {
+    let base = base.trim_end_matches('/');
+    path.strip_prefix(base)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 pub(super) fn partition_columns(

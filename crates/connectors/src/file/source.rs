@@ -17,6 +17,12 @@
 //! If the path is the output of a file sink, its log `_spark_metadata` says what is there, not the
 //! directory.
 //!
+//! # On a restart
+//!
+//! The last record tells whether the files seen are those of this path. If they lie elsewhere, the checkpoint is another
+//! directory's, everything here would look new, and the run is refused. Spark compares the files of the last batch, and
+//! so lets a query pass whose last batch read nothing.
+//!
 //! # On a crash
 //!
 //! The record decides what a batch reads. A file that went away meanwhile fails the batch with its
@@ -41,7 +47,7 @@ use tokio::sync::Mutex;
 use super::{
     admission::{Leftovers, NewFile, admit},
     cleaner::Cleaner,
-    definition::{FileDefinition, bases, blocking, exists},
+    definition::{FileDefinition, bases, blocking, exists, is_below},
     glob::is_glob,
     listing::{Found, Listing},
     location::FileSystem,
@@ -384,6 +390,28 @@ impl FileSource {
         })
     }
 
+    /// Refuses a record of another directory's files: they are not the ones that were seen here. What a pattern stands
+    /// for may change.
+    async fn check_directory(&self, record: i64) -> Result<(), ConnectorError> {
+        let location = &self.definition.location;
+        let base = match &self.definition.base {
+            Some(base) if is_glob(&location.path) => base,
+            None if is_glob(&location.path) => return Ok(()),
+            _ => &location.path,
+        };
+        let record = record.unsigned_abs();
+        for file in self.log.files(record, record).await? {
+            let path = self.reading.fs.path_of(&file.path);
+            if !is_below(&path, base) {
+                return Err(ConnectorError::WrongBasePath {
+                    base_path: base.clone(),
+                    path: self.reading.fs.hadoop_text(&path),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Where partition columns begin. Before the first listing only a path without a pattern tells.
     fn bases(&self, state: &State) -> Result<Vec<String>, ConnectorError> {
         let path = &self.definition.location.path;
@@ -406,6 +434,13 @@ impl Source for FileSource {
             "FileStreamSource[{}]",
             self.definition.location.hadoop_text()
         )
+    }
+
+    async fn resume(&self, end: &Offset) -> Result<(), BoxError> {
+        match record(end)? {
+            BEFORE_FIRST => Ok(()),
+            end => Ok(self.check_directory(end).await?),
+        }
     }
 
     fn read_limit(&self) -> ReadLimit {

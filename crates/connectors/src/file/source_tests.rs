@@ -223,6 +223,33 @@ async fn a_record_that_no_batch_has_read_becomes_part_of_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_restart_over_another_directory_is_refused() {
+    let setup = Setup::new();
+    setup.add("in/k=1/a.json", 1, T);
+    setup.add("in2/b.json", 2, T);
+    latest(setup.source("in", &[]).await.as_ref()).await;
+    let refusal = async |below: &str, options: &[(&str, &str)]| {
+        let source = setup.source(below, options).await;
+        let refused = source.resume(&at(0)).await;
+        refused.err().map(|error| error.to_string())
+    };
+    let wrong = |base: &str| {
+        Some(format!(
+            "Wrong basePath {} for the root path: file:{}",
+            setup.text(base),
+            setup.text("in/k=1/a.json")
+        ))
+    };
+    assert_eq!(refusal("in2", &[]).await, wrong("in2"));
+    assert_eq!(refusal("in", &[]).await, None);
+    assert_eq!(refusal("in/k=1", &[]).await, None, "where the files lie");
+    assert_eq!(refusal("in2*", &[]).await, None, "Spark does not look");
+    let base = setup.text("in2");
+    assert_eq!(refusal("in2/*", &[("basePath", &base)]).await, wrong("in2"));
+    assert!(!setup.path("log/1").exists());
+}
+
+#[tokio::test]
 async fn compacted_records_are_read_back() {
     let mut setup = Setup::new();
     setup.settings.source_log.compact_interval = 3.try_into().unwrap();

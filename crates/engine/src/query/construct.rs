@@ -78,6 +78,29 @@ fn offsets(record: &OffsetSeq) -> Vec<Option<Offset>> {
         .collect()
 }
 
+/// Tells every source where its records end.
+async fn resume(
+    next: &NextBatch,
+    sources: &[std::sync::Arc<dyn Source>],
+) -> Result<(), EngineError> {
+    let (NextBatch::Rerun {
+        offsets: latest, ..
+    }
+    | NextBatch::Fresh {
+        previous: latest, ..
+    }) = next
+    else {
+        return Ok(());
+    };
+    for (source, end) in sources.iter().zip(offsets(latest)) {
+        if let Some(end) = end {
+            let resumed = source.resume(&end).await;
+            resumed.map_err(|error| source_error(source, error))?;
+        }
+    }
+    Ok(())
+}
+
 impl Position {
     /// The position that recovery found.
     pub async fn recovered(
@@ -93,6 +116,7 @@ impl Position {
                     .map_err(|error| source_error(source, error))?,
             );
         }
+        resume(&next, sources).await?;
         let from = |record: Option<&OffsetSeq>| record.map_or_else(|| initial.clone(), offsets);
         let position = match next {
             NextBatch::First => Self::at(0, initial.clone()),

@@ -109,6 +109,11 @@ pub trait Source: Debug + Send + Sync {
     fn schema(&self) -> SchemaRef;
     /// What progress reports show, e.g. `FileStreamSource[file:/in]`.
     fn description(&self) -> String;
+    /// Where the records of former runs end. At a restart every source is told, before anything else is asked of it: one
+    /// that cannot go on from there says so before anything is written.
+    async fn resume(&self, _end: &Offset) -> Result<(), BoxError> {
+        Ok(())
+    }
     /// How much the options allow into one batch.
     fn read_limit(&self) -> ReadLimit {
         ReadLimit::AllAvailable
