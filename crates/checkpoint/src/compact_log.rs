@@ -160,6 +160,12 @@ impl<T: CompactEntry> CompactLog<T> {
         self.index.lock().await.latest()
     }
 
+    /// Where the record of a batch is, or should be.
+    pub(crate) async fn path_of(&self, batch_id: BatchId) -> String {
+        let name = self.index.lock().await.file_name(batch_id);
+        format!("{}/{name}", self.url())
+    }
+
     /// Records the files of a batch. When this returns, the record is durable. `now_ms` is the
     /// present in milliseconds since the epoch: retention and clean-up count from it.
     ///

@@ -157,6 +157,15 @@ pub enum CheckpointError {
         /// What cannot be done without it.
         needed_for: String,
     },
+    /// A record of a source's files is gone that the offset log stands on.
+    #[error(
+        "{path} does not exist, but the offset log says that the files it names were read; restore it from a backup, \
+         or start with a new checkpoint location"
+    )]
+    MissingFiles {
+        /// The file.
+        path: String,
+    },
     /// The query changed its sources.
     #[error(
         "There are [{recorded}] sources in the checkpoint offsets and now there are [{requested}] \

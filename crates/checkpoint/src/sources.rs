@@ -34,6 +34,20 @@ impl CompactEntry for FileEntry {
 pub type SourceLog = CompactLog<FileEntry>;
 
 impl SourceLog {
+    /// Checks that the records reach as far as the offset log says. Records that are missing before the latest one are
+    /// found out by [`Self::all_files`].
+    ///
+    /// # Errors
+    /// When the record is gone: its number would be given to other files, which no batch would read.
+    pub async fn check_reaches(&self, batch_id: BatchId) -> Result<(), CheckpointError> {
+        if self.latest_id().await >= Some(batch_id) {
+            return Ok(());
+        }
+        Err(CheckpointError::MissingFiles {
+            path: self.path_of(batch_id).await,
+        })
+    }
+
     /// The files of the records `from..=to`: what a batch reads that starts at offset `from - 1`
     /// and ends at offset `to`.
     ///

@@ -439,7 +439,10 @@ impl Source for FileSource {
     async fn resume(&self, end: &Offset) -> Result<(), BoxError> {
         match record(end)? {
             BEFORE_FIRST => Ok(()),
-            end => Ok(self.check_directory(end).await?),
+            end => {
+                self.log.check_reaches(end.unsigned_abs()).await?;
+                Ok(self.check_directory(end).await?)
+            }
         }
     }
 

@@ -250,6 +250,34 @@ async fn a_restart_over_another_directory_is_refused() {
 }
 
 #[tokio::test]
+async fn a_record_that_the_offset_log_knows_must_be_there() {
+    let mut setup = Setup::new();
+    setup.settings.source_log.compact_interval = 3.try_into().unwrap();
+    for i in 0..4 {
+        setup.add(&format!("in/{i}.json"), i, T + i as u64);
+    }
+    let options = [("maxFilesPerTrigger", "1")];
+    drain(setup.source("in", &options).await.as_ref()).await;
+    let resumed = async |end: i64| {
+        let source = setup.try_source("in", &options).await?;
+        source.resume(&at(end)).await
+    };
+    fs::remove_file(setup.path("log/0")).unwrap();
+    resumed(3).await.unwrap();
+    fs::remove_file(setup.path("log/3")).unwrap();
+    resumed(2).await.unwrap();
+    let refusal = resumed(3).await.unwrap_err().to_string();
+    assert!(
+        refusal.contains("log/3 does not exist") && refusal.contains("restore it from a backup"),
+        "{refusal}"
+    );
+    fs::remove_file(setup.path("log/2.compact")).unwrap();
+    fs::remove_file(setup.path("log/1")).unwrap();
+    let refusal = resumed(2).await.unwrap_err().to_string();
+    assert!(refusal.contains("log/2.compact does not"), "{refusal}");
+}
+
+#[tokio::test]
 async fn compacted_records_are_read_back() {
     let mut setup = Setup::new();
     setup.settings.source_log.compact_interval = 3.try_into().unwrap();
