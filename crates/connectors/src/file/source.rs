@@ -295,10 +295,16 @@ impl FileSource {
 
     /// Takes the next files, if there are any, and records them.
     async fn take(&self, state: &mut State, limit: ReadLimit) -> Result<(), ConnectorError> {
-        if state.cached == 0 && !state.frozen {
-            self.look(state).await?;
+        if state.frozen {
+            // With `fileNameOnly`, the batch before may have made files old. Spark asks this of what is available now, not
+            // of what other runs keep for the batches after a listing.
+            let State {
+                candidates, seen, ..
+            } = &mut *state;
+            candidates.retain(|file| seen.is_new(&file.path, file.modified_ms));
             state.cached = state.candidates.len();
-        } else if state.frozen {
+        } else if state.cached == 0 {
+            self.look(state).await?;
             state.cached = state.candidates.len();
         }
         let beyond = state

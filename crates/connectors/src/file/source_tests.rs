@@ -353,6 +353,28 @@ async fn with_names_alone_a_second_file_of_a_name_is_left() {
 }
 
 #[tokio::test]
+async fn available_now_takes_a_name_once_but_for_files_of_one_batch() {
+    let setup = Setup::new();
+    for i in 0..3 {
+        setup.add(&format!("in/d{i}/same.json"), i, T + i as u64);
+    }
+    let taken = async |limit: &str, available_now: bool| {
+        let _ = fs::remove_dir_all(setup.path("log"));
+        let options = [("fileNameOnly", "true"), ("maxFilesPerTrigger", limit)];
+        let source = setup.source("in/*", &options).await;
+        if available_now {
+            source.prepare_for_available_now().await.unwrap();
+        }
+        drain(source.as_ref()).await
+    };
+    assert_eq!(taken("1", true).await, [[0]]);
+    assert_eq!(taken("2", true).await, [[0, 1]]);
+    assert_eq!(taken("3", true).await, [[0, 1, 2]]);
+    // Spark 4.3 as well: what is left of a listing is not looked at again.
+    assert_eq!(taken("1", false).await, [[0], [1], [2]]);
+}
+
+#[tokio::test]
 async fn available_now_is_what_is_there_when_the_run_starts() {
     let setup = Setup::new();
     for i in 0..3 {
