@@ -28,25 +28,26 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine. `extra` is configuration from arguments of the command; it wins over files and `--conf`.
-    pub fn start(arguments: &EngineArguments, extra: &[(&str, String)]) -> Result<Self, CliError> {
-        Self::with(arguments, extra, None)
+    /// Starts the engine. `adjust` adds what arguments of the command say to the configuration from files and `--conf`.
+    pub fn start(
+        arguments: &EngineArguments,
+        adjust: impl FnOnce(&mut BTreeMap<String, String>),
+    ) -> Result<Self, CliError> {
+        Self::with(arguments, adjust, None)
     }
 
     /// An engine that runs no query, but compares them with a checkpoint.
     pub fn rehearsing(arguments: &EngineArguments, rehearsal: Rehearsal) -> Result<Self, CliError> {
-        Self::with(arguments, &[], Some(rehearsal))
+        Self::with(arguments, |_| {}, Some(rehearsal))
     }
 
     fn with(
         arguments: &EngineArguments,
-        extra: &[(&str, String)],
+        adjust: impl FnOnce(&mut BTreeMap<String, String>),
         rehearsal: Option<Rehearsal>,
     ) -> Result<Self, CliError> {
         let mut conf = defaults::load(arguments, |name| std::env::var(name).ok())?;
-        for (key, value) in extra {
-            conf.insert(key.to_string(), value.clone());
-        }
+        adjust(&mut conf);
         let threads = master::threads(conf.get("spark.master").map_or("local[*]", String::as_str))?;
         if let Some(packages) = conf.get("spark.jars.packages") {
             tell_packages(packages);

@@ -6,7 +6,7 @@ use super::{CliError, args::ServerArguments, engine::Engine, signals::EndSignals
 
 /// Serves until a signal ends it; the queries are stopped before this returns.
 pub fn run(arguments: ServerArguments) -> Result<u8, CliError> {
-    let engine = Engine::start(&arguments.engine, &[])?;
+    let engine = Engine::start(&arguments.engine, |_| {})?;
     let options = ServerOptions {
         host: arguments.host,
         port: arguments.port,

@@ -3,6 +3,8 @@
 //! The server listens on a free port of the loopback interface and lives as long as the program. When the program
 //! ends, its queries are stopped, as Spark's local mode does, and its exit code becomes ours. When the server breaks,
 //! the program is killed: its client would go on trying for minutes.
+use std::{collections::BTreeMap, path::Path};
+
 use millstream_connect::{Server, ServerOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -31,21 +33,25 @@ pub fn run(arguments: SubmitArguments) -> Result<u8, CliError> {
     for (option, reason) in arguments.without_effect() {
         tracing::warn!("{option} has no effect: {reason}");
     }
-    let name = arguments
-        .name
-        .clone()
-        .or_else(|| Some(app.file_name()?.to_str()?.to_string()));
-    let mut extra: Vec<_> = name
-        .map(|name| ("spark.app.name", name))
-        .into_iter()
-        .collect();
-    if !arguments.packages.is_empty() {
-        extra.push(("spark.jars.packages", arguments.packages.join(",")));
-    }
-    let engine = Engine::start(&arguments.engine, &extra)?;
+    let engine = Engine::start(&arguments.engine, |conf| adjust(conf, &arguments, app))?;
     let ran = engine.front().block_on(serve_program(&engine, &arguments));
     engine.abandon();
     ran
+}
+
+/// What the options say wins over the configuration; the file's name is the application's if nothing else names it.
+fn adjust(conf: &mut BTreeMap<String, String>, arguments: &SubmitArguments, app: &Path) {
+    const NAME: &str = "spark.app.name";
+    if let Some(name) = &arguments.name {
+        conf.insert(NAME.to_string(), name.clone());
+    } else if let Some(file) = app.file_name() {
+        conf.entry(NAME.to_string())
+            .or_insert_with(|| file.to_string_lossy().into_owned());
+    }
+    if !arguments.packages.is_empty() {
+        let packages = arguments.packages.join(",");
+        conf.insert("spark.jars.packages".to_string(), packages);
+    }
 }
 
 pub(super) async fn serve_program(
@@ -88,4 +94,33 @@ pub(super) async fn serve_program(
         _ = signals.next() => {}
     }
     Ok(ended.exit_code())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::{Cli, Command};
+
+    fn name(options: &[&str], configured: Option<&str>) -> String {
+        let words = ["millstream", "submit"].iter().chain(options);
+        let cli = Cli::try_parse_from(words.chain(&["dir/app.py"])).unwrap();
+        let Command::Submit(arguments) = cli.command else {
+            panic!("not submit");
+        };
+        let mut conf: BTreeMap<_, _> = configured
+            .map(|name| ("spark.app.name".to_string(), name.to_string()))
+            .into_iter()
+            .collect();
+        adjust(&mut conf, &arguments, arguments.app().unwrap());
+        conf["spark.app.name"].clone()
+    }
+
+    #[test]
+    fn an_application_is_named_by_its_option_then_by_the_configuration_then_by_its_file() {
+        assert_eq!(name(&["--name", "a"], Some("b")), "a");
+        assert_eq!(name(&[], Some("b")), "b");
+        assert_eq!(name(&[], None), "app.py");
+    }
 }
