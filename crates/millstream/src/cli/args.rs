@@ -1,7 +1,9 @@
 //! What can be typed.
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, parser::ValueSource,
+};
 
 use super::{CliError, checkpoint::CheckpointCommand};
 
@@ -75,24 +77,12 @@ pub struct SubmitArguments {
     /// Maven coordinates of connectors; what is built in needs no package
     #[arg(long, value_name = "COORDINATES", value_delimiter = ',')]
     pub packages: Vec<String>,
-    /// Jars; there is no JVM to load them
-    #[arg(long, value_name = "JARS", value_delimiter = ',')]
-    pub jars: Vec<String>,
     /// Only `client` is possible
     #[arg(long, value_name = "MODE")]
     pub deploy_mode: Option<String>,
-    /// Accepted for spark-submit's sake; the engine shares this machine's memory
-    #[arg(long, value_name = "MEMORY")]
-    pub driver_memory: Option<String>,
-    /// Accepted for spark-submit's sake; there are no executors
-    #[arg(long, value_name = "MEMORY")]
-    pub executor_memory: Option<String>,
-    /// Accepted for spark-submit's sake; there are no executors
-    #[arg(long, value_name = "CORES")]
-    pub executor_cores: Option<u32>,
-    /// Accepted for spark-submit's sake; there are no executors
-    #[arg(long, value_name = "NUMBER")]
-    pub num_executors: Option<u32>,
+    /// Options that change nothing here.
+    #[command(flatten)]
+    pub without_effect: WithoutEffect,
     /// Log at level INFO
     #[arg(short, long)]
     pub verbose: bool,
@@ -122,39 +112,88 @@ impl SubmitArguments {
     pub fn arguments(&self) -> &[String] {
         self.program.get(1..).unwrap_or_default()
     }
+}
 
-    /// The options that were given and change nothing, with the reason.
-    pub fn without_effect(&self) -> Vec<(&'static str, &'static str)> {
-        const NO_EXECUTORS: &str = "there are no executors, plans run in this process";
-        const NO_JVM: &str = "there is no JVM to load jars";
-        let given = [
-            ("--jars", !self.jars.is_empty(), NO_JVM),
-            (
-                "--driver-memory",
-                self.driver_memory.is_some(),
-                "there is no JVM heap to size",
-            ),
-            (
-                "--executor-memory",
-                self.executor_memory.is_some(),
-                NO_EXECUTORS,
-            ),
-            (
-                "--executor-cores",
-                self.executor_cores.is_some(),
-                NO_EXECUTORS,
-            ),
-            (
-                "--num-executors",
-                self.num_executors.is_some(),
-                NO_EXECUTORS,
-            ),
-        ];
-        given
-            .into_iter()
-            .filter(|(_, given, _)| *given)
-            .map(|(option, _, reason)| (option, reason))
-            .collect()
+const NO_CLUSTER: &str = "there is no cluster, the program runs here";
+const NO_EXECUTORS: &str = "there are no executors, plans run in this process";
+const NO_FETCHING: &str = "no packages are fetched";
+const NO_JVM: &str = "there is no JVM";
+const NO_LOGIN: &str = "nothing here logs in to Kerberos";
+const NOT_SENT: &str =
+    "there are no executors to send files to, the program reads them where they are";
+
+/// Options of spark-submit that change nothing here: the name, what the value is called if there is one, and the reason.
+const WITHOUT_EFFECT: [(&str, Option<&str>, &str); 20] = [
+    ("jars", Some("JARS"), "there is no JVM to load jars"),
+    ("repositories", Some("URLS"), NO_FETCHING),
+    ("exclude-packages", Some("COORDINATES"), NO_FETCHING),
+    ("files", Some("FILES"), NOT_SENT),
+    ("archives", Some("ARCHIVES"), NOT_SENT),
+    ("class", Some("CLASS"), "a Python program has no main class"),
+    (
+        "driver-memory",
+        Some("MEMORY"),
+        "there is no JVM heap to size",
+    ),
+    ("driver-cores", Some("CORES"), NO_CLUSTER),
+    ("driver-java-options", Some("OPTIONS"), NO_JVM),
+    ("driver-class-path", Some("PATHS"), NO_JVM),
+    ("driver-library-path", Some("PATHS"), NO_JVM),
+    ("executor-memory", Some("MEMORY"), NO_EXECUTORS),
+    ("executor-cores", Some("CORES"), NO_EXECUTORS),
+    ("total-executor-cores", Some("CORES"), NO_EXECUTORS),
+    ("num-executors", Some("NUMBER"), NO_EXECUTORS),
+    ("queue", Some("QUEUE"), NO_CLUSTER),
+    ("supervise", None, NO_CLUSTER),
+    ("principal", Some("PRINCIPAL"), NO_LOGIN),
+    ("keytab", Some("FILE"), NO_LOGIN),
+    (
+        "proxy-user",
+        Some("USER"),
+        "the program runs as the user who starts it",
+    ),
+];
+
+/// The options that were given of those that change nothing: name and reason.
+#[derive(Debug)]
+pub struct WithoutEffect(pub Vec<(&'static str, &'static str)>);
+
+impl Args for WithoutEffect {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let option = |(name, value, reason): (&'static str, Option<&'static str>, &str)| {
+            let arg = Arg::new(name)
+                .long(name)
+                .help(format!("Accepted for spark-submit's sake; {reason}"));
+            match value {
+                // What follows is the value, even if it begins with a dash, as options for Java do.
+                Some(value) => arg
+                    .value_name(value)
+                    .action(ArgAction::Append)
+                    .allow_hyphen_values(true),
+                None => arg.action(ArgAction::Count),
+            }
+        };
+        command.args(WITHOUT_EFFECT.map(option))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for WithoutEffect {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = WITHOUT_EFFECT
+            .iter()
+            .filter(|(name, ..)| matches.value_source(name) == Some(ValueSource::CommandLine));
+        Ok(Self(
+            given.map(|(name, _, reason)| (*name, *reason)).collect(),
+        ))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 
@@ -182,21 +221,44 @@ mod tests {
 
     #[test]
     fn an_unknown_option_is_not_taken_for_the_program() {
-        let refusal = submit(&["--supervise", "app.py"])
+        let refusal = submit(&["--no-such", "app.py"])
             .app()
             .unwrap_err()
             .to_string();
-        assert!(refusal.contains("unknown option --supervise"), "{refusal}");
+        assert!(refusal.contains("unknown option --no-such"), "{refusal}");
     }
 
     #[test]
     fn options_for_a_cluster_are_told_to_have_no_effect() {
-        let arguments = submit(&["--executor-memory", "2g", "--jars", "a.jar,b.jar", "app.py"]);
-        let told: Vec<_> = arguments
-            .without_effect()
-            .into_iter()
-            .map(|(option, _)| option)
-            .collect();
-        assert_eq!(told, ["--jars", "--executor-memory"]);
+        let told = |words: &[&str]| -> Vec<_> {
+            let arguments = submit(words);
+            assert_eq!(arguments.app().unwrap(), Path::new("app.py"));
+            let WithoutEffect(given) = arguments.without_effect;
+            given.into_iter().map(|(option, _)| option).collect()
+        };
+        assert_eq!(
+            told(&["--executor-memory", "2g", "--jars", "a.jar,b.jar", "app.py"]),
+            ["jars", "executor-memory"]
+        );
+        assert_eq!(
+            told(&[
+                "--supervise",
+                "--driver-java-options",
+                "-Dx=y -Xss4m",
+                "--files=a",
+                "--files",
+                "b",
+                "app.py",
+                "--queue",
+                "q",
+            ]),
+            ["files", "driver-java-options", "supervise"]
+        );
+        assert!(told(&["app.py"]).is_empty());
+        for (option, value, _) in WITHOUT_EFFECT {
+            let option_text = format!("--{option}");
+            let words = [option_text.as_str(), value.unwrap_or("app.py"), "app.py"];
+            assert_eq!(told(&words), [option]);
+        }
     }
 }

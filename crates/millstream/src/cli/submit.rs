@@ -30,8 +30,8 @@ pub fn run(arguments: SubmitArguments) -> Result<u8, CliError> {
             "--deploy-mode: only client is possible, the program runs here".to_string(),
         ));
     }
-    for (option, reason) in arguments.without_effect() {
-        tracing::warn!("{option} has no effect: {reason}");
+    for (option, reason) in &arguments.without_effect.0 {
+        tracing::warn!("--{option} has no effect: {reason}");
     }
     let engine = Engine::start(&arguments.engine, |conf| adjust(conf, &arguments, app))?;
     let ran = engine.front().block_on(serve_program(&engine, &arguments));
