@@ -287,14 +287,16 @@ impl OpenRun {
                 (Trigger::AvailableNow, Tick::Ran) if limits == Limits::Single => return Ok(()),
                 (Trigger::AvailableNow, Tick::Ran) => {}
                 (trigger, tick) => {
-                    let next_ms = trigger.next_ms(triggered_ms);
-                    let poll_ms = match tick {
-                        Tick::Ran => triggered_ms,
+                    let ended = match tick {
+                        Tick::Ran => false,
                         Tick::NothingToDo => {
-                            self.spec.clock.now_ms() + self.settings.polling_delay_ms
+                            let now_ms = self.spec.clock.now_ms();
+                            self.wait_until(now_ms + self.settings.polling_delay_ms)
+                                .await
                         }
                     };
-                    if self.wait_until(next_ms.max(poll_ms)).await {
+                    self.shared.set_message("Waiting for next trigger");
+                    if ended || self.wait_until(trigger.next_ms(triggered_ms)).await {
                         return Ok(());
                     }
                 }
