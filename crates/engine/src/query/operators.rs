@@ -8,6 +8,8 @@
 //! | describes an operator | computes something else of other types | left to the stores, which refuse other columns; if they do not, the batch fails before its output is committed |
 //! | knows nothing of an operator | has it | accepted, and described from now on |
 //!
+//! The order of what a condition joins by AND is no difference.
+//!
 //! The comparison is with `state/<id>/_metadata/`; a query's first batch writes it.
 use millstream_checkpoint::{
     CheckpointDir, NextBatch, OperatorDescription, OperatorFact, OperatorInfo, OperatorMetadata,
@@ -209,13 +211,48 @@ fn types(description: &OperatorDescription) -> Vec<(&str, &str)> {
         .collect()
 }
 
+/// Whether two facts say the same: what is joined by AND may stand in any order.
+fn same(was: &OperatorFact, is: &OperatorFact) -> bool {
+    let reordered = || {
+        let (was, is) = (conjuncts(&was.is), conjuncts(&is.is));
+        was.is_some() && was == is
+    };
+    was == is || (was.what == is.what && was.data_type == is.data_type && reordered())
+}
+
+/// The words of what a text joins by AND, sorted. `None` if other operators that are words stand beside the ANDs: how
+/// those bind cannot be seen from a text.
+fn conjuncts(text: &str) -> Option<Vec<Vec<&str>>> {
+    let mut conjuncts = vec![vec![]];
+    let (mut depth, mut quoted) = (0, false);
+    for word in text.split(' ') {
+        let top = depth == 0 && !quoted;
+        let operator = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        match word {
+            "AND" if top => conjuncts.push(vec![]),
+            _ if top && operator => return None,
+            _ => conjuncts.last_mut()?.push(word),
+        }
+        for byte in word.bytes() {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'(' if !quoted => depth += 1,
+                b')' if !quoted => depth -= 1,
+                _ => {}
+            }
+        }
+    }
+    conjuncts.sort();
+    Some(conjuncts)
+}
+
 /// What is different, in words.
 fn changes(stored: &OperatorDescription, planned: &OperatorDescription) -> Vec<String> {
     let mut changes = vec![];
     let longest = stored.facts.len().max(planned.facts.len());
     for index in 0..longest {
         match (stored.facts.get(index), planned.facts.get(index)) {
-            (Some(was), Some(is)) if was != is => changes.push(match was.what == is.what {
+            (Some(was), Some(is)) if !same(was, is) => changes.push(match was.what == is.what {
                 true => format!("{} {} became {}", was.what, was.is, is.is),
                 false => format!("{} {} became {} {}", was.what, was.is, is.what, is.is),
             }),
@@ -268,5 +305,32 @@ mod tests {
             changes(&stored, &of(&[key])),
             ["aggregate count(1) is gone"]
         );
+    }
+
+    #[test]
+    fn the_order_of_a_conditions_parts_is_no_change() {
+        let changed = |was: &str, is: &str| {
+            let of = |text| of(&[fact("condition on both", text, "Boolean")]);
+            !changes(&of(was), &of(is)).is_empty()
+        };
+        let span = "rt <= lt + Interval(\"5 AND 6\")";
+        let (was, is) = (
+            format!("rt >= lt AND {span}"),
+            format!("{span} AND rt >= lt"),
+        );
+        assert!(!changed(&was, &is));
+        assert!(changed(&was, &format!("{span} AND rt > lt")));
+        assert!(changed(
+            "a = b AND a = b AND c = d",
+            "a = b AND c = d AND c = d"
+        ));
+        assert!(!changed(
+            "(a OR b) AND f(c AND d)",
+            "f(c AND d) AND (a OR b)"
+        ));
+        assert!(changed("f(c AND d)", "f(d AND c)"), "only at the top");
+        // `NOT a AND b` may be either of two, and `a OR (b AND c) OR d` loses its brackets.
+        assert!(changed("NOT a AND b", "b AND NOT a"));
+        assert!(changed("a OR b AND c OR d", "c OR d AND a OR b"));
     }
 }
