@@ -4,7 +4,7 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, MapArray, StructArray},
     buffer::OffsetBuffer,
-    datatypes::{DataType, Field, Fields, IntervalMonthDayNano},
+    datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, IntervalMonthDayNano},
 };
 use datafusion::common::ScalarValue;
 use millstream_connectors::datetime::{
@@ -228,27 +228,53 @@ fn value_of(value: &LiteralType, declared: Option<&DataType>) -> Result<ScalarVa
     })
 }
 
+/// Clients send a precision and scale that need not be the value's: the larger of both counts, as for Spark.
 fn decimal(value: &wire::Decimal) -> Result<ScalarValue> {
     let text = value.value.as_str();
-    let fraction = text.split_once('.').map_or(0, |(_, f)| f.len());
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let scale = value.scale.unwrap_or(fraction as i32).clamp(0, 38);
-    let precision = value
-        .precision
-        .unwrap_or(digits.max(fraction) as i32)
-        .clamp(1, 38)
-        .max(scale);
-    let unscaled = crate::cast::decimal_from_text(text, scale as i8).ok_or_else(|| {
+    let refused = || {
         SparkError::analysis(
             "CONNECT_INVALID_PLAN.ASSERTION_FAILURE",
             &[("message", &format!("{text} is not a decimal"))],
         )
-    })?;
+    };
+    let (own_precision, own_scale) = decimal_shape(text).ok_or_else(refused)?;
+    let scale = own_scale.max(value.scale.unwrap_or(0));
+    let precision = own_precision.max(value.precision.unwrap_or(1)).max(scale);
+    if precision > i32::from(DECIMAL128_MAX_PRECISION) {
+        return Err(SparkError::analysis(
+            "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION",
+            &[
+                ("precision", &precision.to_string()),
+                ("maxPrecision", &DECIMAL128_MAX_PRECISION.to_string()),
+            ],
+        ));
+    }
+    let unscaled = crate::cast::decimal_from_text(text, scale as i8).ok_or_else(refused)?;
     Ok(ScalarValue::Decimal128(
         Some(unscaled),
         precision as u8,
         scale as i8,
     ))
+}
+
+/// Precision and scale of a decimal text (`1.20`, `1E-7`), neither below what the other takes; `1E+3` is 1000.
+fn decimal_shape(text: &str) -> Option<(i32, i32)> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let fraction = mantissa.split_once('.').map_or(0, |(_, f)| f.len());
+    let digits = mantissa
+        .bytes()
+        .filter(u8::is_ascii_digit)
+        .skip_while(|b| *b == b'0')
+        .count();
+    let (digits, fraction) = (i32::try_from(digits).ok()?, i32::try_from(fraction).ok()?);
+    let scale = fraction.checked_sub(exponent)?;
+    // Zeros that the exponent adds are digits of the value.
+    let added = scale.min(0).checked_neg()?;
+    let precision = digits.max(1).checked_add(added)?;
+    Some((precision.max(scale), scale.max(0)))
 }
 
 fn part_type(
@@ -429,4 +455,44 @@ fn structure(value: &wire::Struct, declared: Option<&DataType>) -> Result<Scalar
 /// A NULL of a type, as a literal on the wire would be.
 pub fn null_of(data_type: &DataType) -> Result<ScalarValue> {
     Ok(ScalarValue::try_from(data_type)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(value: &str, precision: i32, scale: i32) -> Result<ScalarValue> {
+        decimal(&wire::Decimal {
+            value: value.into(),
+            precision: Some(precision),
+            scale: Some(scale),
+        })
+    }
+
+    #[test]
+    fn decimals_keep_the_digits_they_have_and_the_size_they_were_sent_with() {
+        for (text, unscaled, precision, scale) in [
+            ("1.20", 120, 10, 2),
+            ("-0.005", -5, 10, 3),
+            ("1E-7", 1, 10, 7),
+            ("0E-12", 0, 12, 12),
+            ("1E+3", 1000, 10, 0),
+            ("1.5E+12", 1_500_000_000_000, 13, 0),
+            ("12345678901234.5", 123_456_789_012_345, 15, 1),
+        ] {
+            let expected = ScalarValue::Decimal128(Some(unscaled), precision, scale);
+            assert_eq!(sent(text, 10, 0).unwrap(), expected, "{text}");
+        }
+        assert_eq!(
+            sent("1.5", 4, 3).unwrap(),
+            ScalarValue::Decimal128(Some(1500), 4, 3)
+        );
+    }
+
+    #[test]
+    fn decimals_that_are_none_or_too_long_are_refused() {
+        assert!(sent("NaN", 10, 0).is_err());
+        let error = sent("1E-39", 10, 0).unwrap_err();
+        assert!(error.is("DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION"));
+    }
 }
