@@ -2,7 +2,11 @@
 use std::{io::Cursor, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions},
+    array::{
+        Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, RecordBatch,
+        RecordBatchOptions, StructArray,
+    },
+    compute::nullif,
     datatypes::{DataType, Field, Schema, SchemaRef},
     ipc::reader::StreamReader,
 };
@@ -317,10 +321,112 @@ pub(crate) fn normal_type(data_type: &DataType) -> DataType {
 pub(crate) fn normalize(array: &ArrayRef) -> Result<ArrayRef> {
     let target = normal_type(array.data_type());
     if *array.data_type() == target {
-        return Ok(Arc::clone(array));
+        return masked(array);
     }
     match crate::types::relabel(array, &target) {
-        Ok(same) => Ok(same),
-        Err(_) => Ok(arrow::compute::cast(array, &target)?),
+        Ok(same) => masked(&same),
+        Err(_) => masked(&arrow::compute::cast(array, &target)?),
+    }
+}
+
+/// The array with the fields of its NULL structs NULL: clients write any value there.
+fn masked(array: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match array.data_type() {
+        DataType::Struct(fields) => {
+            let from = array.as_struct();
+            let nulls = from.nulls().filter(|n| n.null_count() > 0);
+            let absent = nulls.map(|n| BooleanArray::new(!n.inner(), None));
+            let columns = from.columns().iter().map(|column| match &absent {
+                Some(absent) => masked(&nullif(column, absent)?),
+                None => masked(column),
+            });
+            let columns = columns.collect::<Result<_>>()?;
+            let (nulls, length) = (from.nulls().cloned(), from.len());
+            Arc::new(StructArray::try_new_with_length(
+                fields.clone(),
+                columns,
+                nulls,
+                length,
+            )?)
+        }
+        DataType::List(item) => {
+            let from = array.as_list::<i32>();
+            let (offsets, nulls) = (from.offsets().clone(), from.nulls().cloned());
+            let values = masked(from.values())?;
+            Arc::new(ListArray::try_new(
+                Arc::clone(item),
+                offsets,
+                values,
+                nulls,
+            )?)
+        }
+        DataType::Map(item, sorted) => {
+            let from = array.as_map();
+            let (offsets, nulls) = (from.offsets().clone(), from.nulls().cloned());
+            let entries: ArrayRef = Arc::new(from.entries().clone());
+            let entries = masked(&entries)?.as_struct().clone();
+            Arc::new(MapArray::try_new(
+                Arc::clone(item),
+                offsets,
+                entries,
+                nulls,
+                *sorted,
+            )?)
+        }
+        _ => Arc::clone(array),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::{
+        array::Int32Array,
+        buffer::{NullBuffer, OffsetBuffer},
+        datatypes::Int32Type,
+    };
+
+    /// Structs `{x}`: 7, and a NULL over 8.
+    fn structs() -> ArrayRef {
+        let x: ArrayRef = Arc::new(Int32Array::from(vec![7, 8]));
+        let fields = vec![Field::new("x", DataType::Int32, true)].into();
+        let nulls = NullBuffer::from(vec![true, false]);
+        Arc::new(StructArray::new(fields, vec![x], Some(nulls)))
+    }
+
+    fn xs(structs: &ArrayRef) -> Vec<Option<i32>> {
+        let x = structs.as_struct().column(0);
+        x.as_primitive::<Int32Type>().iter().collect()
+    }
+
+    fn one_list(values: &ArrayRef) -> ArrayRef {
+        let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+        let offsets = OffsetBuffer::from_lengths([values.len()]);
+        Arc::new(ListArray::new(item, offsets, Arc::clone(values), None))
+    }
+
+    #[test]
+    fn fields_of_null_structs_are_null() {
+        assert_eq!(xs(&normalize(&structs()).unwrap()), [Some(7), None]);
+        let listed = normalize(&one_list(&structs())).unwrap();
+        assert_eq!(xs(listed.as_list::<i32>().values()), [Some(7), None]);
+    }
+
+    #[test]
+    fn fields_of_null_structs_in_maps_are_null() {
+        let keys: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        let values = structs();
+        let fields = vec![
+            Field::new("keys", DataType::Int32, false),
+            Field::new("values", values.data_type().clone(), true),
+        ];
+        let pairs = StructArray::new(fields.into(), vec![keys, values], None);
+        let entries = Field::new("entries", pairs.data_type().clone(), false);
+        let offsets = OffsetBuffer::from_lengths([2]);
+        let map: ArrayRef = Arc::new(MapArray::new(entries.into(), offsets, pairs, None, false));
+        assert_eq!(
+            xs(normalize(&map).unwrap().as_map().values()),
+            [Some(7), None]
+        );
     }
 }
