@@ -1,6 +1,7 @@
 //! `WHERE`, `HAVING`, limits and hints.
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use spark_connect_proto::{
     Expression, Filter, Hint, Limit, Offset, SubqueryAlias, Tail, expression::ExprType,
@@ -142,8 +143,8 @@ impl Planner<'_> {
                 kept.push(batch.slice(here, batch.num_rows() - here));
             }
         }
-        let plan = super::local::scan_of(rows.plan.schema().inner().clone(), kept)?;
-        Ok(rows.with_plan(plan))
+        // The batches have the columns users see; the plan may have more.
+        self.rows(&Schema::new(rows.fields()), kept)
     }
 
     pub(super) fn hint(&self, node: &Hint) -> Result<Resolved> {
