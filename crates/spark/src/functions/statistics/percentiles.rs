@@ -230,19 +230,31 @@ fn percentages(call: &Call<'_>) -> Result<(Vec<f64>, bool)> {
     Ok((at, many.is_some()))
 }
 
+/// Whether a frequency is the constant 1, which PySpark sends for none.
+fn counts_once(frequency: &TypedExpr) -> Result<bool> {
+    if !frequency.is_foldable() || !crate::types::is_integral(&frequency.data_type) {
+        return Ok(false);
+    }
+    let value = crate::fold::fold(&frequency.expr)?.cast_to(&DataType::Int64)?;
+    Ok(value == ScalarValue::Int64(Some(1)))
+}
+
 fn percentile(call: &Call<'_>) -> Result<TypedExpr> {
     let (at, many) = percentages(call)?;
     let mut shown = Call::new(call.called, call.args.clone(), call.context);
     shown.shown.clone_from(&call.shown);
     shown.distinct = call.distinct;
     shown.filter.clone_from(&call.filter);
-    if call.args.len() > 2 {
-        return Err(SparkError::unsupported(format!(
-            "{} with a frequency",
-            quoted_id(call.called)
-        )));
+    match call.args.get(2) {
+        None => shown.args.push(TypedExpr::int(1)),
+        Some(frequency) if counts_once(frequency)? => {}
+        Some(_) => {
+            return Err(SparkError::unsupported(format!(
+                "{} with a frequency",
+                quoted_id(call.called)
+            )));
+        }
     }
-    shown.args.push(TypedExpr::int(1));
     let value = coerce(call.arg(0)?.clone(), &DataType::Float64, &call.context.eval)?;
     let values = collected(call, value)?;
     let data_type = if many {
