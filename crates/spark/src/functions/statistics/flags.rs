@@ -1,7 +1,10 @@
 //! Aggregates of conditions and bits, and approximate counts.
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::{
+    array::{Array, ArrayRef, Int64Array},
+    datatypes::DataType,
+};
 use datafusion::{
     common::ScalarValue,
     functions_aggregate::{
@@ -10,13 +13,15 @@ use datafusion::{
         bool_and_or::{bool_and_udaf, bool_or_udaf},
         count::count_udaf,
     },
-    logical_expr::{Cast, Expr, lit, when},
+    logical_expr::{Cast, Expr, Volatility, lit, when},
 };
+use millstream_state::hash::{SPARK_SEED, xxhash64};
 
 use crate::{
-    error::Result,
-    functions::{Accepts, Call, Function, Parameters, Registry},
+    error::{Result, SparkError},
+    functions::{Accepts, Batch, Call, Function, Kernel, Parameters, Registry},
     typed::TypedExpr,
+    types::{is_integral, is_timestamp},
 };
 
 pub(super) fn register(registry: &mut Registry) {
@@ -64,6 +69,38 @@ pub(super) fn register(registry: &mut Registry) {
     ));
 }
 
+/// What the sketch counts: the value itself, or its hash where DataFusion knows no sketch of the type or tells values
+/// apart that are equal for Spark, as 0.0 and -0.0.
+fn sketched(call: &Call<'_>) -> Result<Expr> {
+    let value = call.arg(0)?;
+    let as_it_is = is_integral(&value.data_type)
+        || is_timestamp(&value.data_type)
+        || matches!(
+            value.data_type,
+            DataType::Utf8 | DataType::Binary | DataType::Date32
+        );
+    if as_it_is {
+        return Ok(value.expr.clone());
+    }
+    let hashed = Call::new(call.called, vec![value.clone()], call.context).kernel_with(
+        "sketched_hash",
+        Kernel::Plain(hash_of_present),
+        DataType::Int64,
+        true,
+        Volatility::Immutable,
+    );
+    Ok(hashed.expr)
+}
+
+/// The hash that Spark's own sketch takes of a value; NULL of NULL.
+fn hash_of_present(batch: &Batch<'_>) -> Result<ArrayRef> {
+    let value = batch.array(0)?;
+    let hashes = xxhash64(&[Arc::clone(&value)], batch.len(), SPARK_SEED.into())
+        .map_err(SparkError::internal)?;
+    let nulls = value.logical_nulls();
+    Ok(Arc::new(Int64Array::try_new(hashes.into(), nulls)?))
+}
+
 /// The sketch has a fixed size, of an error around 0.8 %; a larger error that is asked for is met as well.
 fn approx_count_distinct(call: &Call<'_>) -> Result<TypedExpr> {
     if call.args.len() > 1 {
@@ -74,7 +111,7 @@ fn approx_count_distinct(call: &Call<'_>) -> Result<TypedExpr> {
             _ => {}
         }
     }
-    let args = vec![call.arg(0)?.expr.clone()];
+    let args = vec![sketched(call)?];
     let mut typed = call.aggregate_of(approx_distinct_udaf(), args, DataType::Int64, false)?;
     // Spark leaves the error out of the name.
     let mut shown = Call::new(call.called, vec![call.arg(0)?.clone()], call.context);
