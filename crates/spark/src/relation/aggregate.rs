@@ -277,6 +277,11 @@ impl AggregateParts {
                         Some(call) => {
                             return Ok(Transformed::new(call, true, TreeNodeRecursion::Jump));
                         }
+                        None if is_grouping_call(&e) => {
+                            let error =
+                                SparkError::analysis("UNSUPPORTED_GROUPING_EXPRESSION", &[]);
+                            return Err(error.into());
+                        }
                         None => self.aggregate_column(e, planner),
                     };
                     Ok(Transformed::new(
@@ -360,6 +365,12 @@ impl AggregateParts {
         }
         missing_aggregation(name)
     }
+}
+
+/// `grouping(…)` or `grouping_id(…)`, which only an aggregation over grouping sets gives a meaning.
+fn is_grouping_call(call: &Expr) -> bool {
+    matches!(call, Expr::AggregateFunction(call)
+        if [crate::functions::GROUPING, crate::functions::GROUPING_ID].contains(&call.func.name()))
 }
 
 fn missing_aggregation(name: &str) -> SparkError {
