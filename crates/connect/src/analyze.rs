@@ -3,7 +3,7 @@ use std::sync::{Arc, Once};
 
 use millstream_spark::{
     error::SparkError,
-    session::{same_semantics, semantic_hash},
+    session::{refuse_streaming, same_semantics, semantic_hash},
 };
 use spark_connect_proto::{
     Plan, Relation, StorageLevel,
@@ -79,7 +79,12 @@ pub async fn answer(session: &Arc<Session>, question: Analyze) -> Result<Answer,
                 result: semantic_hash(&resolved),
             })
         }
-        Analyze::Persist(_) => {
+        Analyze::Persist(of) => {
+            let relation = of
+                .relation
+                .ok_or_else(|| error::invalid_request("AnalyzePlan: persist has no relation"))?;
+            let resolved = spark.resolve(&relation).await?;
+            refuse_streaming(&resolved)?;
             static TOLD: Once = Once::new();
             TOLD.call_once(|| {
                 tracing::warn!("persist has no effect: a DataFrame is computed at every use");

@@ -31,6 +31,7 @@ mod window;
 use spark_connect_proto::{Relation, relation::RelType};
 
 pub(crate) use aggregate::AggregateParts;
+pub(crate) use filter::streaming_action;
 pub(crate) use local::{table_of_batches, unqualified};
 pub(crate) use project::Below;
 pub(crate) use read::table_not_found;

@@ -50,6 +50,12 @@ pub(super) async fn run(session: &Session, command: &Command) -> Result<CommandO
             }
             Ok(CommandOutput::Done)
         }
+        Some(CommandType::CheckpointCommand(checkpoint)) => {
+            if let Some(input) = &checkpoint.relation {
+                execute::refuse_streaming(&session.resolve(input).await?)?;
+            }
+            Err(SparkError::unsupported("checkpoints of a DataFrame"))
+        }
         Some(CommandType::RegisterFunction(function)) => Err(SparkError::unsupported(format!(
             "the user-defined function {}",
             function.function_name

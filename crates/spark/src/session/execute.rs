@@ -19,6 +19,7 @@ use super::Session;
 use crate::{
     conf::{arrow_zone_id, parse_time_zone},
     error::{Result, SparkError},
+    relation::streaming_action,
     scope::Resolved,
     types::relabel,
 };
@@ -56,12 +57,12 @@ impl Output {
 }
 
 /// A plan that reads a stream has no rows to give at once.
-pub(super) fn refuse_streaming(resolved: &Resolved) -> Result<()> {
+///
+/// # Errors
+/// Spark's, for a relation that does.
+pub fn refuse_streaming(resolved: &Resolved) -> Result<()> {
     if resolved.is_streaming {
-        return Err(SparkError::streaming_unsupported(
-            "Queries with streaming sources must be executed with writeStream.start(), or from a streaming table or flow \
-             definition within a Spark Declarative Pipeline.",
-        ));
+        return Err(streaming_action());
     }
     Ok(())
 }

@@ -51,6 +51,7 @@ use spark_connect_proto::{
 pub use command::CommandOutput;
 pub(crate) use environment::DEFAULT_DATABASE;
 pub use environment::Environment;
+pub use execute::refuse_streaming;
 pub use observed::Observed;
 
 use crate::{
