@@ -1,5 +1,9 @@
 //! What the resolution of one plan shares: the session's facts, the catalog, internal names, and queries around.
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -60,6 +64,8 @@ pub(crate) struct Planner<'a> {
     pub ids: &'a ColumnIds,
     pub outer: Option<OuterScope<'a>>,
     references: RefCell<References>,
+    /// The plans of the metrics that were met, by their names.
+    observed: RefCell<HashMap<String, String>>,
 }
 
 /// Relations that expressions and SQL text refer to.
@@ -85,6 +91,7 @@ impl<'a> Planner<'a> {
             ids,
             outer: None,
             references: RefCell::default(),
+            observed: RefCell::default(),
         }
     }
 
@@ -97,6 +104,7 @@ impl<'a> Planner<'a> {
             ids: around.ids,
             outer: Some(outer),
             references: RefCell::new(around.references.borrow().clone()),
+            observed: RefCell::new(around.observed.borrow().clone()),
         }
     }
 
@@ -128,6 +136,18 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether nothing else is observed under `name`. The same plan may be met again, as in a self-join.
+    pub(crate) fn observes_once(&self, name: &str, metrics: &Resolved) -> bool {
+        let plan = renumbered(&metrics.plan.display_indent_schema().to_string());
+        match self.observed.borrow_mut().entry(name.to_string()) {
+            Entry::Occupied(met) => *met.get() == plan,
+            Entry::Vacant(free) => {
+                free.insert(plan);
+                true
+            }
+        }
+    }
+
     /// The relation of a plan id.
     pub(crate) fn reference(&self, plan_id: i64) -> Option<Arc<Relation>> {
         self.references.borrow().by_plan_id.get(&plan_id).cloned()
@@ -143,4 +163,20 @@ impl<'a> Planner<'a> {
             .find(|(n, _)| self.names.same(n, name))
             .map(|(_, r)| Arc::clone(r))
     }
+}
+
+/// A plan's text with the ids of its columns (`name#7`) counted from its own start: a plan that is resolved twice has the
+/// same text.
+fn renumbered(plan: &str) -> String {
+    let mut parts = plan.split('#');
+    let mut text = parts.next().unwrap_or_default().to_string();
+    let mut ids = HashMap::new();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_digit());
+        let (id, rest) = part.split_at(end.unwrap_or(part.len()));
+        let next = ids.len();
+        let id = ids.entry(id).or_insert(next);
+        text.push_str(&format!("#{id}{rest}"));
+    }
+    text
 }

@@ -4,7 +4,10 @@
 //! the expressions over them, which is what the engine's node wants.
 use std::sync::Arc;
 
-use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::{
+    common::tree_node::{TreeNode, TreeNodeRecursion},
+    logical_expr::{Expr, Extension, LogicalPlan},
+};
 use millstream_engine::plan::ObserveNode;
 use spark_connect_proto::CollectMetrics;
 
@@ -14,23 +17,22 @@ use crate::{
     expression::{Expressions, SelectItem},
     planner::Planner,
     scope::Resolved,
+    typed::TypedExpr,
+    types::quote_if_needed,
 };
 
 impl Planner<'_> {
     pub(super) fn collect_metrics(&self, node: &CollectMetrics) -> Result<Resolved> {
         let rows = self.relation(input(&node.input, "CollectMetrics")?)?;
         let items = Expressions::new(self, vec![&rows]).select_list(&node.metrics)?;
-        for item in &items {
-            if let SelectItem::Column { value, .. } = item
-                && value.has_window()
-            {
-                return Err(SparkError::analysis(
-                    "INVALID_OBSERVED_METRICS.WINDOW_EXPRESSIONS_UNSUPPORTED",
-                    &[("expr", &quoted(value.sql()))],
-                ));
-            }
-        }
+        items.iter().try_for_each(check_metric)?;
         let metrics = self.global_aggregate(rows.clone(), items)?;
+        if !self.observes_once(&node.name, &metrics) {
+            return Err(SparkError::analysis(
+                "DUPLICATED_METRICS_NAME",
+                &[("metricName", &node.name)],
+            ));
+        }
         let parts = metrics.below.as_ref();
         let Some((below, parts)) = parts.and_then(|b| Some((b, b.aggregate.as_ref()?))) else {
             return Err(SparkError::unsupported(
@@ -49,4 +51,49 @@ impl Planner<'_> {
             node: Arc::new(observed),
         })))
     }
+}
+
+/// Outside of aggregate functions, a metric is a constant.
+fn check_metric(item: &SelectItem) -> Result<()> {
+    let SelectItem::Column {
+        name,
+        value,
+        aliased,
+    } = item
+    else {
+        return Ok(());
+    };
+    let Some(wrong) = wrong_part(value)? else {
+        return Ok(());
+    };
+    let shown = match value.as_column() {
+        Some(_) if !aliased => value.name.clone(),
+        _ => format!("{} AS {}", value.name, quote_if_needed(name)),
+    };
+    Err(SparkError::analysis(
+        &format!("INVALID_OBSERVED_METRICS.{wrong}"),
+        &[("expr", &quoted(shown))],
+    ))
+}
+
+/// What of a metric is not allowed.
+fn wrong_part(value: &TypedExpr) -> Result<Option<&'static str>> {
+    if value.has_window() {
+        return Ok(Some("WINDOW_EXPRESSIONS_UNSUPPORTED"));
+    }
+    if !value.is_deterministic() {
+        return Ok(Some("NON_AGGREGATE_FUNC_ARG_IS_NON_DETERMINISTIC"));
+    }
+    let mut wrong = None;
+    value.expr.apply(|part| {
+        Ok(match part {
+            Expr::AggregateFunction(_) => TreeNodeRecursion::Jump,
+            Expr::Column(_) => {
+                wrong = Some("NON_AGGREGATE_FUNC_ARG_IS_ATTRIBUTE");
+                TreeNodeRecursion::Stop
+            }
+            _ => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(wrong)
 }
