@@ -23,17 +23,13 @@ impl KnownConf {
     /// Refuses a value of the wrong type.
     pub fn check(&self, value: &str) -> Result<()> {
         self.conf_type.check(self.key, value)?;
-        let not_positive = value.trim().parse::<i64>().is_ok_and(|n| n <= 0);
-        if self.key == "spark.sql.shuffle.partitions" && not_positive {
+        if let Some(requirement) = self.unmet(value) {
             return Err(SparkError::illegal_argument(
                 "INVALID_CONF_VALUE.REQUIREMENT",
                 &[
                     ("confName", self.key),
                     ("confValue", value),
-                    (
-                        "confRequirement",
-                        &format!("The value of {} must be positive", self.key),
-                    ),
+                    ("confRequirement", &requirement),
                 ],
             ));
         }
@@ -51,6 +47,35 @@ impl KnownConf {
             }
         }
         Ok(())
+    }
+
+    /// What Spark demands of a value of this key, if `value` does not meet it.
+    fn unmet(&self, value: &str) -> Option<String> {
+        let number = value.trim().parse::<i64>();
+        let (met, requirement) = match self.key {
+            "spark.sql.shuffle.partitions" => (
+                number.is_ok_and(|n| n > 0),
+                format!("The value of {} must be positive", self.key),
+            ),
+            "spark.sql.streaming.aggregation.stateFormatVersion"
+            | "spark.sql.streaming.flatMapGroupsWithState.stateFormatVersion" => (
+                number.is_ok_and(|n| (1..=2).contains(&n)),
+                "Valid versions are 1 and 2".to_string(),
+            ),
+            "spark.sql.streaming.join.stateFormatVersion" => (
+                number.is_ok_and(|n| (1..=4).contains(&n)),
+                "Valid versions are 1, 2, 3, and 4".to_string(),
+            ),
+            "spark.sql.streaming.multipleWatermarkPolicy" => (
+                ["min", "max"].contains(&value.to_ascii_lowercase().as_str()),
+                format!(
+                    "Invalid value for '{}'. Valid values are 'min' and 'max'",
+                    self.key
+                ),
+            ),
+            _ => return None,
+        };
+        (!met).then_some(requirement)
     }
 }
 
@@ -106,6 +131,21 @@ pub fn known() -> impl Iterator<Item = &'static KnownConf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_spark_does_not_take_are_refused() {
+        let prefix = "spark.sql.streaming";
+        for (key, good, bad) in [
+            ("multipleWatermarkPolicy", "MAX", "foo"),
+            ("join.stateFormatVersion", "4", "9"),
+            ("aggregation.stateFormatVersion", "1", "7"),
+        ] {
+            let known = find(&format!("{prefix}.{key}")).unwrap();
+            known.check(good).unwrap();
+            let error = known.check(bad).unwrap_err();
+            assert!(error.is("INVALID_CONF_VALUE.REQUIREMENT"), "{key}");
+        }
+    }
 
     #[test]
     fn table_is_sorted_and_defaults_are_of_their_type() {
