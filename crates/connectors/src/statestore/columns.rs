@@ -12,6 +12,8 @@ use arrow::{
 };
 use millstream_state::StateSchema;
 
+use super::types::spark_type;
+
 /// Names in a join's state of what is no column of a row.
 const MATCHED: &str = "matched#state";
 const EVENT_TIME: &str = "event_time";
@@ -50,7 +52,7 @@ impl StateColumns {
             if let Some((index, name)) = of_row.split_once('.')
                 && let Ok(index) = index.parse()
             {
-                let field = Field::new(label(name), field.data_type().clone(), true);
+                let field = Field::new(label(name), spark_type(field.data_type()), true);
                 let column = Column {
                     field: Arc::new(field),
                     stored: vec![stored],
@@ -65,7 +67,7 @@ impl StateColumns {
                 continue;
             }
             let stored = lead + 1 + index;
-            let field = Field::new(label(field.name()), field.data_type().clone(), true);
+            let field = Field::new(label(field.name()), spark_type(field.data_type()), true);
             let column = Column {
                 field: Arc::new(field),
                 stored: vec![stored],
@@ -190,8 +192,9 @@ fn keys(schema: &Schema) -> Vec<Column> {
         });
         let (field, stored) = match (window, end) {
             (Some(name), Some((at, end))) => {
-                let bound =
-                    |name: &str, field: &Field| Field::new(name, field.data_type().clone(), true);
+                let bound = |name: &str, field: &Field| {
+                    Field::new(name, spark_type(field.data_type()), true)
+                };
                 let bounds = vec![bound("start", field), bound("end", end)].into();
                 let window = Field::new(label(name), DataType::Struct(bounds), true);
                 (window, vec![index, *at])
@@ -199,7 +202,7 @@ fn keys(schema: &Schema) -> Vec<Column> {
             _ => {
                 let name = label(field.name());
                 (
-                    Field::new(name, field.data_type().clone(), true),
+                    Field::new(name, spark_type(field.data_type()), true),
                     vec![index],
                 )
             }
@@ -226,7 +229,11 @@ fn values(schema: &Schema, first: usize) -> Vec<Column> {
             .strip_suffix(']')
             .and_then(|name| name.rsplit_once('['))
             .map(|(_, part)| part);
-        let field = Field::new(part.unwrap_or(label(name)), field.data_type().clone(), true);
+        let field = Field::new(
+            part.unwrap_or(label(name)),
+            spark_type(field.data_type()),
+            true,
+        );
         Column {
             field: Arc::new(field),
             stored: vec![first + index],
@@ -245,6 +252,8 @@ fn values(schema: &Schema, first: usize) -> Vec<Column> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{AsArray, Float64Array, StringViewArray, UInt64Array};
+
     use super::*;
 
     #[test]
@@ -311,5 +320,32 @@ mod tests {
         };
         assert_eq!(names(0), ["window", "user"]);
         assert_eq!(names(1), ["count", "max"]);
+    }
+
+    #[test]
+    fn an_average_is_counted_in_a_type_that_spark_has() {
+        let key = Schema::new(vec![Field::new("user#k0", DataType::Utf8View, true)]);
+        let value = Schema::new(vec![
+            Field::new("aggregate#0[count]", DataType::UInt64, true),
+            Field::new("aggregate#0[sum]", DataType::Float64, true),
+        ]);
+        let stored = vec![
+            Arc::new(StringViewArray::from(vec!["a", "b"])) as ArrayRef,
+            Arc::new(UInt64Array::from(vec![Some(3), None])),
+            Arc::new(Float64Array::from(vec![1.5, 0.0])),
+        ];
+        let all = [key.fields(), value.fields()];
+        let all: Fields = all.into_iter().flatten().cloned().collect();
+        let entries = RecordBatch::try_new(Arc::new(Schema::new(all)), stored).unwrap();
+        let columns = StateColumns::new(&StateSchema::new(Arc::new(key), Arc::new(value)));
+        let rows = columns.state(&entries, 0).unwrap();
+        let column = |structure: usize, index: usize| {
+            let structure = rows.column(structure).as_struct();
+            Arc::clone(structure.column(index))
+        };
+        let counts: ArrayRef = Arc::new(Int64Array::from(vec![Some(3), None]));
+        assert_eq!(&column(1, 0), &counts);
+        let users: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+        assert_eq!(&column(0, 0), &users);
     }
 }

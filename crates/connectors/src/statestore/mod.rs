@@ -15,6 +15,7 @@ mod error;
 mod metadata;
 mod options;
 mod partitions;
+mod types;
 
 use std::sync::Arc;
 
