@@ -461,12 +461,8 @@ impl OpenRun {
                 num_rows_dropped_by_watermark: metrics.rows_dropped_by_watermark,
                 // The query's, also where an operator has a single one.
                 num_shuffle_partitions: self.settings.state_partitions as u64,
-                num_state_store_instances: operator.partitions as u64,
-                custom_metrics: metrics
-                    .custom
-                    .iter()
-                    .map(|(name, value)| ((*name).to_string(), *value))
-                    .collect(),
+                num_state_store_instances: metrics.stores(),
+                custom_metrics: metrics.named(self.settings.reported_stores),
             }
         };
         let from_the_top = self.plan.told_order.iter();

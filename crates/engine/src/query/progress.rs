@@ -89,7 +89,7 @@ pub struct StateOperatorProgress {
     pub num_shuffle_partitions: u64,
     /// State stores, one or more a partition.
     pub num_state_store_instances: u64,
-    /// Figures of the state store provider.
+    /// Figures of the operator's own and of its state stores.
     pub custom_metrics: BTreeMap<String, i64>,
 }
 

@@ -38,6 +38,9 @@ pub struct QuerySettings {
     pub polling_delay_ms: i64,
     /// Progress reports kept for `recentProgress`.
     pub recent_progress: usize,
+    /// State stores whose last snapshot a report tells, of each operator
+    /// (`spark.sql.streaming.stateStore.numStateStoreInstanceMetricsToReport`).
+    pub reported_stores: usize,
     /// Pause between two idle events, in milliseconds.
     pub idle_event_interval_ms: i64,
     /// Deltas between two snapshots of a state store.
@@ -71,6 +74,7 @@ impl Default for QuerySettings {
             min_batches_to_retain: 100,
             polling_delay_ms: 10,
             recent_progress: 100,
+            reported_stores: 5,
             idle_event_interval_ms: 10_000,
             min_deltas_for_snapshot: 10,
             state_compression: StateCompression::default(),

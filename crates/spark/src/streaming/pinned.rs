@@ -111,6 +111,10 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
             100,
         ))
         .unwrap_or(100),
+        reported_stores: conf
+            .get_option("spark.sql.streaming.stateStore.numStateStoreInstanceMetricsToReport")
+            .and_then(|most| most.trim().parse().ok())
+            .unwrap_or(defaults.reported_stores),
         idle_event_interval_ms: delay(
             "spark.sql.streaming.noDataProgressEventInterval",
             defaults.idle_event_interval_ms,

@@ -148,8 +148,12 @@ impl PartitionRun {
         side.of(&self.exec.sides)
     }
 
+    fn store_id(&self, side: Side) -> StateStoreId {
+        StateStoreId::named(self.exec.operator_id, self.partition, *side.of(&STORES))
+    }
+
     async fn checkout(&self, side: Side) -> Result<StateStoreGuard> {
-        let id = StateStoreId::named(self.exec.operator_id, self.partition, *side.of(&STORES));
+        let id = self.store_id(side);
         let schema = self.side(side).layout.state();
         let registry = &self.batch.state;
         registry
@@ -464,10 +468,8 @@ impl PartitionRun {
         try_join(left.commit(), right.commit())
             .await
             .map_err(external)?;
-        for store in [left, right] {
-            let state = store.metrics();
-            metrics.rows_total += state.num_keys;
-            metrics.memory_bytes += state.memory_bytes;
+        for (side, store) in [(Side::Left, left), (Side::Right, right)] {
+            metrics.add_store(self.store_id(side), &store.metrics());
         }
         metrics.commit_us = micros_since(started);
         metrics.partitions = 1;

@@ -340,9 +340,7 @@ impl PartitionRun {
         let started = Instant::now();
         store.commit().await.map_err(external)?;
         self.metrics.commit_us = micros_since(started);
-        let state = store.metrics();
-        self.metrics.rows_total = state.num_keys;
-        self.metrics.memory_bytes = state.memory_bytes;
+        self.metrics.add_store(self.id.clone(), &store.metrics());
         self.metrics.partitions = 1;
         self.batch
             .observations
