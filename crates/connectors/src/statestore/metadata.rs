@@ -17,6 +17,24 @@ use crate::{error::ConnectorError, options::Options};
 #[serde(rename_all = "camelCase")]
 struct OperatorMetadata {
     operator_info: OperatorInfo,
+    #[serde(default)]
+    state_store_info: Vec<StoreInfo>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoreInfo {
+    store_name: String,
+    num_cols_prefix_key: i32,
+}
+
+impl OperatorMetadata {
+    /// Leading key columns that scans of a store go by.
+    fn prefix_of(&self, store_name: &str) -> i32 {
+        let mut stores = self.state_store_info.iter();
+        let store = stores.find(|store| store.store_name == store_name);
+        store.map_or(0, |store| store.num_cols_prefix_key)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -25,11 +43,22 @@ struct OperatorInfo {
     operator_name: String,
 }
 
+/// Name of the metadata column, which is there for those who ask for it: with how many of the key's columns scans begin.
+pub const PREFIX_COLUMN: &str = "_numColsPrefixKey";
+
 /// Name of an operator, by what the query wrote of it when it first ran; `None` if it wrote nothing.
 pub(super) async fn operator_name(
     dir: &CheckpointDir,
     operator_id: u32,
 ) -> Result<Option<String>, ConnectorError> {
+    let metadata = operator(dir, operator_id).await?;
+    Ok(metadata.map(|metadata| metadata.operator_info.operator_name))
+}
+
+async fn operator(
+    dir: &CheckpointDir,
+    operator_id: u32,
+) -> Result<Option<OperatorMetadata>, ConnectorError> {
     let path = format!("{operator_id}/_metadata/metadata");
     let bytes = match dir.state().get(&path).await {
         Ok(bytes) => bytes,
@@ -37,9 +66,7 @@ pub(super) async fn operator_name(
         Err(error) => return Err(error.into()),
     };
     let json = bytes.splitn(2, |byte| *byte == b'\n').nth(1);
-    let metadata: Option<OperatorMetadata> =
-        json.and_then(|json| serde_json::from_slice(json).ok());
-    Ok(metadata.map(|metadata| metadata.operator_info.operator_name))
+    Ok(json.and_then(|json| serde_json::from_slice(json).ok()))
 }
 
 /// The table.
@@ -70,9 +97,12 @@ pub(super) async fn table(
     }
     let first = commits.ids().await?.first().copied();
     let batch = |id: Option<u64>| id.and_then(|id| i64::try_from(id).ok()).unwrap_or(-1);
-    let mut names = vec![];
-    for (operator_id, _) in partitions.keys() {
-        names.push(operator_name(dir, *operator_id).await?);
+    let (mut names, mut prefixes) = (vec![], vec![]);
+    for (operator_id, store_name) in partitions.keys() {
+        let metadata = operator(dir, *operator_id).await?;
+        let prefix = metadata.as_ref().map(|it| it.prefix_of(store_name));
+        prefixes.push(prefix.unwrap_or(0));
+        names.push(metadata.map(|metadata| metadata.operator_info.operator_name));
     }
     let rows = partitions.len();
     let schema = Arc::new(Schema::new(vec![
@@ -83,6 +113,7 @@ pub(super) async fn table(
         Field::new("minBatchId", DataType::Int64, true),
         Field::new("maxBatchId", DataType::Int64, true),
         Field::new("operatorProperties", DataType::Utf8, true),
+        Field::new(PREFIX_COLUMN, DataType::Int32, true),
     ]));
     let ids = partitions.keys().map(|(id, _)| i64::from(*id));
     let store_names = partitions.keys().map(|(_, name)| name.as_str());
@@ -96,6 +127,7 @@ pub(super) async fn table(
             Arc::new(Int64Array::from(vec![batch(first); rows])),
             Arc::new(Int64Array::from(vec![batch(last); rows])),
             new_null_array(&DataType::Utf8, rows),
+            Arc::new(Int32Array::from(prefixes)),
         ],
     )?;
     let table = MemTable::try_new(schema, vec![vec![table]]);

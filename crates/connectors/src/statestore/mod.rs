@@ -39,6 +39,7 @@ use self::{
 use crate::{error::ConnectorError, options::Options, registry::SourceRequest};
 
 pub use error::StateDataError;
+pub use metadata::PREFIX_COLUMN;
 
 /// The checkpoint that a request names.
 fn checkpoint(request: &SourceRequest) -> Result<CheckpointDir, ConnectorError> {

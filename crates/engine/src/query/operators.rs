@@ -191,7 +191,7 @@ fn described(plan: &StreamingPlan) -> Vec<(OperatorMetadata, OperatorDescription
                 },
                 state_store_info: vec![StateStoreInfo {
                     store_name: millstream_state::DEFAULT_STORE.to_string(),
-                    num_cols_prefix_key: 0,
+                    num_cols_prefix_key: prefix(operator.name, &facts(operator.id)),
                     num_partitions: u32::try_from(operator.partitions).unwrap_or(u32::MAX),
                 }],
             };
@@ -275,6 +275,18 @@ mod tests {
             data_type: data_type.into(),
         }
     }
+
+/// How many leading columns of its key an operator's scans go by: a session is looked for among all of its group's, which
+/// differ in the time that follows. Other operators look up whole keys.
+fn prefix(operator: &str, facts: &[OperatorFact]) -> u32 {
+    match operator {
+        "sessionWindowStateStoreSaveExec" => {
+            let keys = facts.iter().filter(|fact| fact.what == "grouping key");
+            u32::try_from(keys.count()).unwrap_or(u32::MAX)
+        }
+        _ => 0,
+    }
+}
 
     fn of(facts: &[OperatorFact]) -> OperatorDescription {
         OperatorDescription {

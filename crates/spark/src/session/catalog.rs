@@ -79,7 +79,12 @@ impl SessionCatalog {
         let table = Handle::current().block_on(statestore::table(request))?;
         let schema = table.schema();
         let source = LogicalPlanBuilder::scan("state", provider_as_source(table), None)?.build()?;
-        scan(planner, source, &schema, vec![], false)
+        let mut resolved = scan(planner, source, &schema, vec![], false)?;
+        let output = std::mem::take(&mut resolved.output);
+        (resolved.hidden, resolved.output) = output
+            .into_iter()
+            .partition(|attribute| attribute.name == statestore::PREFIX_COLUMN);
+        Ok(resolved)
     }
 
     fn read_saved(
