@@ -3,7 +3,7 @@ use std::fmt::Write;
 
 use millstream_checkpoint::{CheckpointDir, NextBatch, OffsetSeq, OperatorFact, STATE_PARTITIONS};
 
-use super::{ShowArguments, columns, moment, of_checkpoint, open, size, weigh};
+use super::{ShowArguments, columns, moment, of_checkpoint, open, size, state::Stores, weigh};
 use crate::cli::CliError;
 
 /// What the checkpoint holds, as text.
@@ -126,6 +126,7 @@ async fn operators(dir: &CheckpointDir, text: &mut String) -> Result<(), CliErro
     if ids.is_empty() {
         return Ok(());
     }
+    let stores = Stores::of_last_batch(dir).await?;
     let _ = writeln!(text, "\n{} stateful operators", ids.len());
     for id in ids {
         let metadata = log.metadata(id).await.map_err(of_checkpoint)?;
@@ -134,9 +135,12 @@ async fn operators(dir: &CheckpointDir, text: &mut String) -> Result<(), CliErro
             Some(metadata) => metadata.operator_info.operator_name.clone(),
             None => "unknown: it has no metadata".to_string(),
         };
-        let partitions = metadata
-            .and_then(|metadata| metadata.state_store_info.first().cloned())
-            .map(|store| format!(", {} partitions", store.num_partitions));
+        let recorded = metadata.and_then(|it| Some(it.state_store_info.first()?.num_partitions));
+        let partitions = match stores.partitions(id) {
+            0 => recorded,
+            there => u32::try_from(there).ok(),
+        };
+        let partitions = partitions.map(|count| format!(", {count} partitions"));
         let _ = writeln!(text, "{id}  {name}{}", partitions.unwrap_or_default());
         for OperatorFact {
             what,

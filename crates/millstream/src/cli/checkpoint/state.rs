@@ -2,7 +2,7 @@
 //!
 //! Partitions that the last committed batch did not have (state was moved to another number of them, or is about to be) are
 //! shown, and their rows are not counted.
-use std::{fmt::Write, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use millstream_checkpoint::CheckpointDir;
 use millstream_state::{
@@ -23,12 +23,44 @@ pub(super) fn of_state(error: millstream_state::StateError) -> CliError {
     CliError::Usage(error.to_string())
 }
 
+/// The stores of a checkpoint, and which of them the last committed batch had.
+pub(super) struct Stores {
+    all: Vec<StateStoreId>,
+    /// `None` if no record says so: then every store counts.
+    partitions: Option<usize>,
+}
+
+impl Stores {
+    pub(super) async fn of_last_batch(dir: &CheckpointDir) -> Result<Self, CliError> {
+        let all = provider(dir).stores().await.map_err(of_state)?;
+        let done = dir.commits().latest_id().await.map_err(of_checkpoint)?;
+        let partitions = match done {
+            Some(batch) => dir.state_partitions(batch).await.map_err(of_checkpoint)?,
+            None => None,
+        };
+        Ok(Self { all, partitions })
+    }
+
+    fn in_use(&self, id: &StateStoreId) -> bool {
+        self.partitions
+            .is_none_or(|partitions| (id.partition as usize) < partitions)
+    }
+
+    /// In how many partitions an operator's state is. What is recorded with the operator may be of a batch that was gone
+    /// back from.
+    pub(super) fn partitions(&self, operator: u32) -> usize {
+        let stores = self.all.iter();
+        let stores = stores.filter(|id| id.operator_id == operator && self.in_use(id));
+        stores.map(|id| id.partition).collect::<BTreeSet<_>>().len()
+    }
+}
+
 /// Operators, stores, versions and rows, as text.
 pub async fn show(location: &str) -> Result<String, CliError> {
     let dir = open(location).await?;
     let provider = provider(&dir);
-    let stores = provider.stores().await.map_err(of_state)?;
-    if stores.is_empty() {
+    let stores = Stores::of_last_batch(&dir).await?;
+    if stores.all.is_empty() {
         return Ok(format!("{} has no state\n", dir.location()));
     }
     let header = [
@@ -40,15 +72,10 @@ pub async fn show(location: &str) -> Result<String, CliError> {
         "memory",
     ];
     let mut rows = vec![header.map(str::to_string).to_vec()];
-    let done = dir.commits().latest_id().await.map_err(of_checkpoint)?;
-    let partitions = match done {
-        Some(batch) => dir.state_partitions(batch).await.map_err(of_checkpoint)?,
-        None => None,
-    };
     let (mut total, mut others) = (0, 0);
-    for id in &stores {
+    for id in &stores.all {
         let (mut row, keys) = store(&dir, &provider, id).await?;
-        if partitions.is_some_and(|partitions| id.partition as usize >= partitions) {
+        if !stores.in_use(id) {
             row.push("not in use".to_string());
             others += 1;
         } else {
@@ -57,7 +84,7 @@ pub async fn show(location: &str) -> Result<String, CliError> {
         rows.push(row);
     }
     let mut text = columns(&rows);
-    let _ = writeln!(text, "{} stores, {total} rows", stores.len() - others);
+    let _ = writeln!(text, "{} stores, {total} rows", stores.all.len() - others);
     if others > 0 {
         let _ = writeln!(
             text,

@@ -4,7 +4,9 @@ use datafusion::arrow::{
     array::{ArrayRef, Int64Array, RecordBatch},
     datatypes::{DataType, Field, Schema},
 };
-use millstream_checkpoint::{CommitMetadata, OffsetSeq, STATE_PARTITIONS};
+use millstream_checkpoint::{
+    CommitMetadata, OffsetSeq, OperatorInfo, OperatorMetadata, STATE_PARTITIONS, StateStoreInfo,
+};
 use millstream_engine::query::RestartReport;
 use millstream_spark::streaming::Rehearsed;
 use millstream_state::{PartitionedStore, StateSchema, StateStoreId, StateStoreProvider};
@@ -120,6 +122,33 @@ async fn a_move_of_state_is_told_and_gone_back_over() {
     assert!(!folder.path().join("state/0/1/4.snapshot").exists());
     let text = state::show(location).await.unwrap();
     assert!(text.ends_with("1 stores, 3 rows\n"), "{text}");
+}
+
+#[tokio::test]
+async fn an_operator_has_the_partitions_of_the_batch_that_was_gone_back_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = moved(&folder).await;
+    let metadata = OperatorMetadata {
+        operator_info: OperatorInfo {
+            operator_id: 0,
+            operator_name: "stateStoreSave".to_string(),
+        },
+        state_store_info: vec![StateStoreInfo {
+            store_name: "default".to_string(),
+            num_cols_prefix_key: 0,
+            num_partitions: 2,
+        }],
+    };
+    dir.operators().write_metadata(&metadata).await.unwrap();
+    let arguments = ShowArguments {
+        dir: folder.path().to_str().unwrap().to_string(),
+        batches: 1,
+    };
+    let text = show::show(&arguments).await.unwrap();
+    assert!(text.contains("stateStoreSave, 2 partitions"), "{text}");
+    rewind::rewind(&to(&folder, 2)).await.unwrap();
+    let text = show::show(&arguments).await.unwrap();
+    assert!(text.contains("stateStoreSave, 1 partitions"), "{text}");
 }
 
 fn to(folder: &tempfile::TempDir, batch: u64) -> RewindArguments {
