@@ -3,7 +3,7 @@
 //! ```text
 //! state/<id>/_metadata/metadata       v1
 //!                                     {"operatorInfo":{"operatorId":0,"operatorName":"stateStoreSave"},"stateStoreInfo":[…]}
-//! state/<id>/_metadata/description    v2
+//! state/<id>/_metadata/description    v3
 //!                                     {"operator":"stateStoreSave","facts":[{"what":"grouping key","is":"k","type":"Utf8"},…]}
 //! ```
 //!
@@ -28,7 +28,7 @@ const METADATA: File = File {
 };
 const DESCRIPTION: File = File {
     name: "description",
-    version: "v2",
+    version: "v3",
 };
 
 /// A file of an operator.

@@ -94,6 +94,15 @@ pub enum EngineError {
         /// What changed.
         changes: String,
     },
+    /// It does, and its state has other columns.
+    #[error(
+        "the state of the checkpoint was made by other operations, and has other columns: {changes}. Undo the change, or \
+         start with a new checkpoint location"
+    )]
+    ChangedState {
+        /// What changed.
+        changes: String,
+    },
     /// An operator does not say which stores it has, and what places their rows.
     #[error(
         "the state of operator {operator_id} ({name}) cannot be moved to another number of partitions: it is not known \

@@ -10,6 +10,7 @@ use crate::{
     StateStore, StateStoreId, StateStoreProvider,
     format::{self, Decoded, FileKind, FormatError},
     log::{StateLog, StoreFiles},
+    schema::StorageSchema,
 };
 
 /// Reads the `state` folder of a checkpoint, whichever provider wrote it.
@@ -52,6 +53,23 @@ impl StateReader {
     /// If the folder cannot be listed.
     pub async fn snapshots(&self, id: &StateStoreId) -> Result<Vec<u64>> {
         Ok(self.log.files(id).list().await?.snapshots)
+    }
+
+    /// Whether a store with the columns of `schema` could go on from a version; where there is no state it can.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub async fn fits(
+        &self,
+        id: &StateStoreId,
+        schema: &StateSchema,
+        version: u64,
+    ) -> Result<bool> {
+        let Some(stored) = self.schema(id, version).await? else {
+            return Ok(true);
+        };
+        let schema = StorageSchema::try_new(schema)?;
+        Ok(schema.check_stored(id, &stored.key, &stored.value).is_ok())
     }
 
     /// The columns under which the store's newest file was written, up to `version`; `None` without such a file.

@@ -11,7 +11,7 @@ use datafusion::{
         Column, Result, ScalarValue,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
-    logical_expr::{Expr, ExprSchemable, LogicalPlan},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, expr::ScalarFunction},
 };
 use millstream_checkpoint::OperatorFact;
 
@@ -27,7 +27,12 @@ pub(super) fn describe(plan: &LogicalPlan) -> Result<Vec<(u32, Vec<OperatorFact>
             let inputs = extension.node.inputs();
             let mut facts = vec![];
             for (what, expr) in operator::parts_of(extension.node.as_ref()) {
-                facts.push(fact(what, &expr, &inputs)?);
+                let fact = fact(what, &expr, &inputs)?;
+                let window = facts.last().and_then(|last| window_of(last, &fact));
+                if window.is_some() {
+                    facts.pop();
+                }
+                facts.push(window.unwrap_or(fact));
             }
             found.push((id, facts));
         }
@@ -106,6 +111,76 @@ fn plain(name: &str) -> &str {
     }
 }
 
+/// The window whose start and end these are, as one fact: it is one thing to who wrote the program.
+fn window_of(start: &OperatorFact, end: &OperatorFact) -> Option<OperatorFact> {
+    let of_start = start.is.strip_suffix(".start");
+    let window = of_start.filter(|window| end.is.strip_suffix(".end") == Some(window));
+    // Windows that overlap have no column for each bound: both stand for the windows of a time.
+    let window = window.or((start.is == end.is).then_some(start.is.as_str()))?;
+    let is_one = window.starts_with(WINDOW) && start.what == end.what;
+    is_one.then(|| OperatorFact {
+        what: start.what.clone(),
+        is: window.to_string(),
+        data_type: format!("start {}, end {}", start.data_type, end.data_type),
+    })
+}
+
+const WINDOW: &str = "window(";
+
+/// The expression with its windows as they are written in a program: `window(ts, 10 seconds)`, its bounds behind a dot.
+fn with_windows(expr: &Expr) -> Result<Expr> {
+    let written = expr.clone().transform_up(|expr| {
+        let window = match &expr {
+            Expr::ScalarFunction(call) => window(call),
+            _ => None,
+        };
+        Ok(match window {
+            Some(text) => Transformed::yes(Expr::Column(Column::new_unqualified(text))),
+            None => Transformed::no(expr),
+        })
+    })?;
+    Ok(written.data)
+}
+
+/// A call that makes a window, a bound of one, or takes a bound from one, as text. Its arguments are written already.
+fn window(call: &ScalarFunction) -> Option<String> {
+    let column = |arg: &Expr| match arg {
+        Expr::Column(column) if column.name.starts_with(WINDOW) => Some(column.name.clone()),
+        _ => None,
+    };
+    let name = call.func.name();
+    match (name, call.args.as_slice()) {
+        ("named_struct", [start, end]) => {
+            let (start, end) = column(start).zip(column(end))?;
+            let window = start.strip_suffix(".start")?;
+            (end.strip_suffix(".end") == Some(window)).then(|| window.to_string())
+        }
+        ("get_field", [of, Expr::Literal(ScalarValue::Utf8(Some(bound)), _)]) => {
+            column(of).map(|window| format!("{window}.{bound}"))
+        }
+        ("window_start" | "window_end" | "window_pane", [time]) => {
+            let full = call.func.schema_name(&[]).ok()?;
+            let grid = full.strip_prefix(name)?.strip_prefix('[')?;
+            let grid = grid.strip_suffix("]()")?;
+            Some(match name {
+                "window_pane" => format!("{WINDOW}{time}, {grid})"),
+                "window_start" => format!("{WINDOW}{time}, {grid}).start"),
+                // The end is reckoned from the start, of the same window or of whatever else there is.
+                _ => {
+                    match column(time).and_then(|it| it.strip_suffix(".start").map(str::to_string))
+                    {
+                        Some(window) if window.ends_with(&format!(", {grid})")) => {
+                            format!("{window}.end")
+                        }
+                        _ => return None,
+                    }
+                }
+            })
+        }
+        _ => None,
+    }
+}
+
 /// As DataFusion prints it, and the names of functions that have something built in: the length of a window, say, is no
 /// argument of its function but part of its name.
 fn text(expr: &Expr) -> Result<String> {
@@ -113,6 +188,7 @@ fn text(expr: &Expr) -> Result<String> {
     if let Expr::Literal(ScalarValue::Utf8(Some(word)), _) = expr {
         return Ok(word.clone());
     }
+    let expr = &with_windows(expr)?;
     let mut built_in = vec![];
     expr.apply(|expr| {
         if let Expr::ScalarFunction(call) = expr {

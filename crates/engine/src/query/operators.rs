@@ -15,6 +15,7 @@ use millstream_checkpoint::{
     CheckpointDir, NextBatch, OperatorDescription, OperatorFact, OperatorInfo, OperatorMetadata,
     StateStoreInfo,
 };
+use millstream_state::{StateReader, StateStoreId};
 
 use crate::{EngineError, plan::StreamingPlan};
 
@@ -92,7 +93,32 @@ pub(super) async fn compare(
             }
         }
     }
+    comparison.other_columns = other_columns(dir, next, plan, &comparison.changed).await?;
     Ok(comparison)
+}
+
+/// Whether stores of changed operators would refuse the state that they find.
+async fn other_columns(
+    dir: &CheckpointDir,
+    next: &NextBatch,
+    plan: &StreamingPlan,
+    changed: &[ChangedOperator],
+) -> Result<bool, EngineError> {
+    if changed.is_empty() {
+        return Ok(false);
+    }
+    let reader = StateReader::new(dir.state());
+    for store in plan.stores().map_err(EngineError::Plan)? {
+        let of = |operator: &ChangedOperator| operator.metadata.operator_info.operator_id;
+        if !changed.iter().any(|it| of(it) == store.operator_id) {
+            continue;
+        }
+        let id = StateStoreId::named(store.operator_id, 0, store.name);
+        if !reader.fits(&id, &store.schema, next.batch_id()).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What a comparison came to.
@@ -102,6 +128,8 @@ pub(super) struct Comparison {
     unknown: Vec<(OperatorMetadata, OperatorDescription)>,
     /// Operators that compute something else.
     changed: Vec<ChangedOperator>,
+    /// Whether a changed operator has other columns in its state, too: then no conf lets it go on.
+    other_columns: bool,
 }
 
 /// An operator that does not compute what its state holds.
@@ -130,15 +158,22 @@ impl Comparison {
             .collect()
     }
 
-    /// Whether the stores would not notice.
+    /// Whether the conf may let the state go on.
+    pub fn may_go_on(&self) -> bool {
+        self.unnoticed() && !self.other_columns
+    }
+
+    /// Whether the stores would not notice, by the types of what operators compute with.
     pub fn unnoticed(&self) -> bool {
         self.changed.iter().any(|operator| operator.same_types)
     }
 
     /// The refusal.
     pub fn refusal(&self) -> EngineError {
-        EngineError::ChangedOperators {
-            changes: self.changes().join("; "),
+        let changes = self.changes().join("; ");
+        match self.other_columns {
+            false => EngineError::ChangedOperators { changes },
+            true => EngineError::ChangedState { changes },
         }
     }
 
@@ -148,7 +183,9 @@ impl Comparison {
         for (metadata, description) in &self.unknown {
             log.write(metadata, description).await?;
         }
-        for operator in self.changed.iter().filter(|_| allowed) {
+        // What the stores are about to refuse is not what the state was made by.
+        let goes_on = allowed && !self.other_columns;
+        for operator in self.changed.iter().filter(|_| goes_on) {
             log.write(&operator.metadata, &operator.description).await?;
         }
         Ok(())
@@ -202,6 +239,18 @@ fn described(plan: &StreamingPlan) -> Vec<(OperatorMetadata, OperatorDescription
             (metadata, description)
         })
         .collect()
+}
+
+/// How many leading columns of its key an operator's scans go by: a session is looked for among all of its group's, which
+/// differ in the time that follows. Other operators look up whole keys.
+fn prefix(operator: &str, facts: &[OperatorFact]) -> u32 {
+    match operator {
+        "sessionWindowStateStoreSaveExec" => {
+            let keys = facts.iter().filter(|fact| fact.what == "grouping key");
+            u32::try_from(keys.count()).unwrap_or(u32::MAX)
+        }
+        _ => 0,
+    }
 }
 
 fn types(description: &OperatorDescription) -> Vec<(&str, &str)> {
@@ -275,18 +324,6 @@ mod tests {
             data_type: data_type.into(),
         }
     }
-
-/// How many leading columns of its key an operator's scans go by: a session is looked for among all of its group's, which
-/// differ in the time that follows. Other operators look up whole keys.
-fn prefix(operator: &str, facts: &[OperatorFact]) -> u32 {
-    match operator {
-        "sessionWindowStateStoreSaveExec" => {
-            let keys = facts.iter().filter(|fact| fact.what == "grouping key");
-            u32::try_from(keys.count()).unwrap_or(u32::MAX)
-        }
-        _ => 0,
-    }
-}
 
     fn of(facts: &[OperatorFact]) -> OperatorDescription {
         OperatorDescription {

@@ -152,7 +152,7 @@ async fn operators(
         });
         return Ok(None);
     }
-    if settings.allow_changed_operators && comparison.unnoticed() {
+    if settings.allow_changed_operators && comparison.may_go_on() {
         say.push(format!(
             "state would go on under other operations, as the conf allows: {}",
             changes.join("; ")

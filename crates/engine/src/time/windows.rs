@@ -22,6 +22,8 @@
 //! assert_eq!((grid.pane(9), grid.pane(11), grid.pane(-1)), (Some(8), Some(10), Some(-2)));
 //! ```
 
+use std::fmt;
+
 /// The grid of windows, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WindowGrid {
@@ -31,6 +33,34 @@ pub struct WindowGrid {
     pub slide: i64,
     /// Where one of the starts is, relative to the epoch.
     pub offset: i64,
+}
+
+/// As the arguments of `window` that follow the time, without those that say nothing; no two grids read alike.
+impl fmt::Display for WindowGrid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&span(self.duration))?;
+        if self.slide != self.duration || self.offset != 0 {
+            write!(f, ", {}", span(self.slide))?;
+        }
+        if self.offset != 0 {
+            write!(f, ", {}", span(self.offset))?;
+        }
+        Ok(())
+    }
+}
+
+/// A length of time in the largest unit that it is a multiple of.
+fn span(us: i64) -> String {
+    let units = [
+        (86_400_000_000, "days"),
+        (3_600_000_000, "hours"),
+        (60_000_000, "minutes"),
+        (1_000_000, "seconds"),
+        (1_000, "milliseconds"),
+    ];
+    let unit = units.into_iter().find(|(length, _)| us % length == 0);
+    let (length, unit) = unit.unwrap_or((1, "microseconds"));
+    format!("{} {unit}", us / length)
 }
 
 impl WindowGrid {
@@ -70,6 +100,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_grid_reads_as_a_window_is_written() {
+        let text = |duration, slide, offset| {
+            WindowGrid {
+                duration,
+                slide,
+                offset,
+            }
+            .to_string()
+        };
+        assert_eq!(text(10_000_000, 10_000_000, 0), "10 seconds");
+        assert_eq!(text(7_200_000_000, 90_000_000, 0), "2 hours, 90 seconds");
+        assert_eq!(
+            text(1_500, 1_500, -1),
+            "1500 microseconds, 1500 microseconds, -1 microseconds"
+        );
+    }
 
     proptest! {
         #[test]

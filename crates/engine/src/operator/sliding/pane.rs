@@ -180,19 +180,11 @@ impl ScalarUDFImpl for Pane {
 
     /// The windows are part of the name: state of other windows is another state.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let WindowGrid {
-            duration,
-            slide,
-            offset,
-        } = self.grid;
         let args: Vec<String> = args
             .iter()
             .map(|arg| arg.schema_name().to_string())
             .collect();
-        Ok(format!(
-            "window_pane[{duration}, {slide}, {offset}]({})",
-            args.join(", ")
-        ))
+        Ok(format!("window_pane[{}]({})", self.grid, args.join(", ")))
     }
 
     fn signature(&self) -> &Signature {
