@@ -132,11 +132,7 @@ mod tests {
             ("numDroppedDuplicateRows", 2),
             ("stateOnCurrentVersionSizeBytes", 40),
         ];
-        assert_eq!(
-            named,
-            expected
-                .map(|(name, value)| (name.to_string(), value))
-                .into()
-        );
+        let expected = expected.map(|(name, value)| (name.to_string(), value));
+        assert_eq!(named, BTreeMap::from(expected));
     }
 }
