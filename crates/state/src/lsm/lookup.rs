@@ -1,12 +1,12 @@
 //! Looking keys up: layer by layer, then in the tree, all in key order.
-use std::sync::Arc;
+use std::{iter::Peekable, sync::Arc};
 
 use lsm_tree::Slice;
 
 use super::{
     buffer::{KeyRange, WriteBuffer},
     codec::Encoded,
-    local::LocalTree,
+    local::{LocalTree, TreeRange},
     run::{Entry, Known, Run, Runs},
 };
 use crate::Result;
@@ -92,10 +92,10 @@ pub(super) fn look_up<'a>(
         });
     }
     let mut read = Run::default();
-    let mut find = finder(tree, keys, &open);
+    let mut of_tree = Finder::new(tree, keys, &open);
     for place in open {
         let key = keys.get(place);
-        let value = find(key)?;
+        let value = of_tree.find(key)?;
         let known = Known::of_tree(value.is_some());
         read.push(Entry {
             key,
@@ -109,36 +109,41 @@ pub(super) fn look_up<'a>(
     Ok(found)
 }
 
-/// Finds the keys at some places in the tree, which are asked for in ascending order: one by one if they are few for it, and by
-/// going through its part of them if they are many.
-fn finder(
-    tree: &Arc<LocalTree>,
-    keys: &Encoded,
-    places: &[u32],
-) -> Box<dyn FnMut(&[u8]) -> Result<Option<Slice>>> {
-    let tree = Arc::clone(tree);
-    let sparse = places.len() as u64 * SPARSE < tree.entries();
-    let (Some(first), Some(last), false) = (places.first(), places.last(), sparse) else {
-        return Box::new(move |key| tree.get(key));
-    };
-    let range = KeyRange::between(keys.get(*first), keys.get(*last));
-    let mut pairs = tree.range(&range);
-    let mut next = pairs.next();
-    Box::new(move |key| {
-        while let Some(Ok((found, _))) = &next
-            && found.as_ref() < key
-        {
-            next = pairs.next();
-        }
-        match next.take_if(|next| next.as_ref().is_ok_and(|(found, _)| found.as_ref() == key)) {
-            Some(found) => {
-                next = pairs.next();
-                found.map(|(_, value)| Some(value))
+/// Finds keys of the tree, which are asked for in ascending order.
+enum Finder<'a> {
+    OneByOne(&'a LocalTree),
+    /// Going through the tree's part of them.
+    InOrder(Peekable<TreeRange>),
+}
+
+impl<'a> Finder<'a> {
+    /// For the keys at some places.
+    fn new(tree: &'a Arc<LocalTree>, keys: &Encoded, places: &[u32]) -> Self {
+        let dense = places.len() as u64 * SPARSE >= tree.entries();
+        match (places.first(), places.last()) {
+            (Some(first), Some(last)) if dense => {
+                let range = KeyRange::between(keys.get(*first), keys.get(*last));
+                Self::InOrder(tree.range(&range).peekable())
             }
-            None => match &next {
-                Some(Err(_)) => next.take().transpose().map(|_| None),
-                _ => Ok(None),
-            },
+            _ => Self::OneByOne(tree),
         }
-    })
+    }
+
+    fn find(&mut self, key: &[u8]) -> Result<Option<Slice>> {
+        let pairs = match self {
+            Self::OneByOne(tree) => return tree.get(key),
+            Self::InOrder(pairs) => pairs,
+        };
+        let is_before = |pair: &Result<(Slice, Slice)>| {
+            let pair = pair.as_ref();
+            pair.is_ok_and(|(found, _)| found.as_ref() < key)
+        };
+        while pairs.next_if(is_before).is_some() {}
+        let is_it = |pair: &Result<(Slice, Slice)>| {
+            let pair = pair.as_ref();
+            pair.map_or(true, |(found, _)| found.as_ref() == key)
+        };
+        let pair = pairs.next_if(is_it).transpose()?;
+        Ok(pair.map(|(_, value)| value))
+    }
 }
