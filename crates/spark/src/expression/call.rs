@@ -5,6 +5,7 @@
 //! call may place: their value here is a stand-in, and a call over one is refused by name. FILTER, IGNORE NULLS and
 //! WITHIN GROUP arrive as calls around the call ([`sql::internal_function`]); they are taken off and handed to the function.
 use arrow::datatypes::DataType;
+use datafusion::{common::tree_node::TreeNode, logical_expr::LogicalPlan};
 use spark_connect_proto::{
     Expression,
     expression::{ExprType, UnresolvedFunction},
@@ -14,7 +15,7 @@ use super::{Expressions, lambda, query_context};
 use crate::{
     error::{QueryContext, Result, SparkError, quoted},
     functions::{Call, Ordering, Registry, Resolution, unresolved_routine},
-    scope::parse_attribute_name,
+    scope::{parse_attribute_name, resolve_name},
     sql,
     typed::TypedExpr,
 };
@@ -50,6 +51,9 @@ impl Expressions<'_> {
         if let Some(window) = self.time_window(&lower, &function.arguments)? {
             return Ok(Resolution::Value(window));
         }
+        if let Some(value) = self.of_file(&lower, &function.arguments)? {
+            return Ok(Resolution::Value(value));
+        }
         let registry = Registry::builtin();
         let definition = registry.find(&lower);
         let client_only = lower == "product" && function.is_user_defined_function;
@@ -78,6 +82,39 @@ impl Expressions<'_> {
             }
             (Some(generator), _) => Err(generator.nested_in(&generator.name)),
         }
+    }
+
+    /// What is told of the file that a row comes from: fields of the hidden column that files have. `None` where rows come
+    /// from no file, of which Spark has something to say as well.
+    fn of_file(&self, function: &str, arguments: &[Expression]) -> Result<Option<TypedExpr>> {
+        let field = match function {
+            "input_file_name" => "file_path",
+            "input_file_block_start" => "file_block_start",
+            "input_file_block_length" => "file_block_length",
+            _ => return Ok(None),
+        };
+        if !arguments.is_empty() {
+            return Ok(None);
+        }
+        let parts = ["_metadata".to_string(), field.to_string()];
+        let hidden = self.inputs.iter().flat_map(|input| input.hidden.iter());
+        if let Some(found) = resolve_name(&parts, hidden, self.names())? {
+            let name = format!("{function}()");
+            return Ok(Some(TypedExpr::new(
+                found.expr,
+                found.data_type,
+                false,
+                &name,
+            )));
+        }
+        for input in &self.inputs {
+            if reads_files(&input.plan)? {
+                return Err(SparkError::unsupported(format!(
+                    "{function}() above a projection, join or aggregation; select _metadata.{field} right above the files"
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// A function that the session registered.
@@ -245,4 +282,20 @@ struct Modifiers<'e> {
     filter: Option<&'e Expression>,
     within: &'e [Expression],
     ignore_nulls: bool,
+}
+
+/// Whether rows of a plan come from files.
+fn reads_files(plan: &LogicalPlan) -> Result<bool> {
+    const MARK: &str = "__file_source_metadata_col";
+    let found = plan.exists(|plan| {
+        Ok(match plan {
+            LogicalPlan::TableScan(scan) => {
+                let schema = scan.source.schema();
+                let mut fields = schema.fields().iter();
+                fields.any(|field| field.metadata().contains_key(MARK))
+            }
+            _ => false,
+        })
+    })?;
+    Ok(found)
 }

@@ -73,7 +73,7 @@ pub(super) fn register(registry: &mut Registry) {
 
 /// Where a row comes from, as far as rows know.
 fn place_of_rows(registry: &mut Registry) {
-    // Rows do not carry the file they came from; Spark says "" where there is none.
+    // Of rows that come from no file; of others the caller knows more, see `Expressions::of_file`.
     registry.add(Function::rewrite(
         "input_file_name",
         Parameters::none(),

@@ -303,3 +303,18 @@ def reads_the_output_of_another_query_through_its_log(spark, env):
 def rows_are_counted_after_pushed_filters(spark, env):
     three_files(env)
     return {"json": batches_of(env, env.events(SCHEMA).where("id > 5"))}
+
+
+@case
+def name_of_the_file_of_a_row(spark, env):
+    """By the function, in a stream and in a batch; and where no file is."""
+    name = "regexp_extract(input_file_name(), '[^/]+$', 0) AS file"
+    stream = env.events("v int").selectExpr("v", name, "input_file_block_start() AS start")
+    ran = env.run_stream(stream, "append", [[{"v": 1}], [{"v": 2}]], progress=False)
+    batch = spark.read.schema("v int").json(env.directory("in"))
+    return [
+        ran,
+        env.rows(batch.selectExpr("v", name)),
+        env.rows(batch.selectExpr("v").filter("v > 0").selectExpr("v")),
+        env.rows(spark.range(1).selectExpr("input_file_name()", "input_file_block_length()")),
+    ]
