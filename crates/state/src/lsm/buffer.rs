@@ -65,6 +65,12 @@ impl WriteBuffer {
         self.pending = Runs::default();
     }
 
+    /// Makes one run of the running batch's changes.
+    pub(super) fn settle(&mut self) {
+        let changes = std::mem::take(&mut self.pending).into_one();
+        self.pending.push(changes, |_| true);
+    }
+
     /// The running batch is committed.
     pub(super) fn promote(&mut self) {
         let mut changes = std::mem::take(&mut self.pending).into_one();

@@ -130,8 +130,8 @@ impl RowCodec {
             return Ok(Vec::new());
         };
         let parser = converter.parser();
-        let rows: Vec<&[u8]> = rows.into_iter().collect();
-        Ok(converter.convert_rows(rows.iter().map(|row| parser.parse(row)))?)
+        let rows = rows.into_iter().map(|row| parser.parse(row));
+        Ok(converter.convert_rows(rows)?)
     }
 }
 
@@ -225,18 +225,18 @@ impl Codecs {
         self.time.as_ref().filter(|index| !index.leads_the_key())
     }
 
-    /// Keys and values as entries, key columns then value columns.
+    /// Keys and values of so many rows as entries, key columns then value columns.
     pub(super) fn entries<'a>(
         &self,
         schema: &StorageSchema,
-        pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
+        rows: usize,
+        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
     ) -> Result<RecordBatch> {
-        let rows = pairs.len();
-        let (keys, values): (Vec<_>, Vec<_>) = pairs
-            .map(|(key, value)| (key.get(1..).unwrap_or_default(), value))
-            .unzip();
+        let keys = pairs
+            .clone()
+            .map(|(key, _)| key.get(1..).unwrap_or_default());
         let mut columns = self.key.decode(keys)?;
-        columns.extend(self.value.decode(values)?);
+        columns.extend(self.value.decode(pairs.map(|(_, value)| value))?);
         batch_of(&schema.entry, columns, rows)
     }
 }

@@ -315,11 +315,13 @@ fn layered(run: &Run) -> Layered<'_> {
 }
 
 /// The entries of several runs in key order; of equal keys the newest.
+#[derive(Clone)]
 pub(super) struct Merge<'a> {
     /// Newest first.
     cursors: Vec<Cursor<'a>>,
 }
 
+#[derive(Clone)]
 struct Cursor<'a> {
     layer: Layered<'a>,
     rest: Range<usize>,

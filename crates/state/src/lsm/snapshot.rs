@@ -107,7 +107,8 @@ impl SnapshotTask for CapturedTree {
             if entries.is_empty() {
                 break;
             }
-            let batch = codecs.entries(&schema, entries.iter().map(Live::pair))?;
+            let pairs = entries.iter().map(Live::pair);
+            let batch = codecs.entries(&schema, entries.len(), pairs)?;
             if !writer.push(batch, bytes).await? {
                 return Ok(0);
             }

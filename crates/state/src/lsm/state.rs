@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array},
-    compute::{filter_record_batch, is_not_null, take},
+    compute::{filter_record_batch, take},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     codec::{Codecs, Encoded, Space, TIME_BYTES, TimeIndex, normalize},
     keys::SortedKeys,
     local::{LocalTree, Marker},
-    lookup::{Found, Seen, Wanted, look_up},
+    lookup::{Wanted, look_up},
     run::{Entry, Known, Merge, Run, Runs},
 };
 use crate::{
@@ -54,6 +54,26 @@ struct Asked {
     times: Option<Encoded>,
 }
 
+/// The keys of the last `get`, and what was known of them: a `put` of the same arrays need not look them up again.
+#[derive(Debug)]
+struct LastGet {
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    asked: Asked,
+    /// Of the distinct keys.
+    known: Vec<Known>,
+}
+
+impl LastGet {
+    /// Whether these very keys were looked up.
+    fn is_of(&self, keys: &RecordBatch) -> bool {
+        let mut columns = self.columns.iter().zip(keys.columns());
+        self.rows == keys.num_rows()
+            && self.columns.len() == keys.num_columns()
+            && columns.all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+}
+
 /// State of one store.
 #[derive(Debug)]
 pub(super) struct LsmState {
@@ -65,7 +85,8 @@ pub(super) struct LsmState {
     live_keys: u64,
     pub(super) committed_keys: u64,
     pub(super) evicted_through: Option<i64>,
-    seen: Seen,
+    /// Until anything changes.
+    last_get: Option<LastGet>,
 }
 
 impl LsmState {
@@ -86,7 +107,7 @@ impl LsmState {
             live_keys: keys,
             committed_keys: keys,
             evicted_through: None,
-            seen: Seen::default(),
+            last_get: None,
         }
     }
 
@@ -99,26 +120,33 @@ impl LsmState {
     }
 
     pub(super) fn get(&mut self, keys: &RecordBatch) -> Result<StateLookup> {
-        let keys = self.encode_keys(keys)?.keys;
-        let (found, columns) = self.values(&keys)?;
+        let asked = self.encode_keys(keys)?;
+        let (known, columns) = self.values(&asked.keys)?;
+        // As asked: each key was looked up once.
+        let places = asked.keys.places().iter();
+        let found = places.map(|place| Some(known[*place as usize].alive));
+        let found = BooleanArray::from_iter(found);
         let values = batch_of(&self.schema.value, columns, found.len())?;
+        self.last_get = Some(LastGet {
+            columns: keys.columns().to_vec(),
+            rows: keys.num_rows(),
+            asked,
+            known,
+        });
         Ok(StateLookup {
             found,
             values: hand_out(values, &self.schema.value_out)?,
         })
     }
 
-    /// For each row whether its key is there, and the value columns.
-    fn values(&mut self, keys: &SortedKeys) -> Result<(BooleanArray, Vec<ArrayRef>)> {
-        let (buffer, seen) = (&self.buffer, &mut self.seen);
-        let found = look_up(keys.distinct(), Wanted::Values, buffer, seen, &self.tree)?;
-        let present = found.iter().filter_map(Found::value);
-        let mut columns = self.codecs.value.decode(present)?;
+    /// What is known of each distinct key, and the value columns by row.
+    fn values(&self, keys: &SortedKeys) -> Result<(Vec<Known>, Vec<ArrayRef>)> {
+        let found = look_up(keys.distinct(), Wanted::Values, &self.buffer, &self.tree)?;
+        let mut columns = self.codecs.value.decode(found.values())?;
         // Decoded in key order, and each once: handed out as asked.
         let mut next = 0..;
-        let places = found
-            .iter()
-            .map(|found| found.known.alive.then(|| next.next()).flatten());
+        let known = found.known.iter();
+        let places = known.map(|known| known.alive.then(|| next.next()).flatten());
         let places = UInt32Array::from_iter(places);
         let asked = UInt32Array::new(keys.places().to_vec().into(), None);
         let rows = take(&places, &asked, None)?;
@@ -128,14 +156,20 @@ impl LsmState {
                 false => take(column, &rows, None)?,
             };
         }
-        Ok((is_not_null(&rows)?, columns))
+        Ok((found.known, columns))
     }
 
     pub(super) fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
-        let asked = self.encode_keys(keys)?;
-        let values = self.encode_values(keys, values)?;
-        let before = self.presence(&asked.keys)?;
-        self.write(&asked, Some(&values), &before);
+        let encoded = self.encode_values(keys, values)?;
+        let (asked, before) = match self.last_get.take_if(|last| last.is_of(keys)) {
+            Some(LastGet { asked, known, .. }) => (asked, known),
+            None => {
+                let asked = self.encode_keys(keys)?;
+                let before = self.presence(&asked.keys)?;
+                (asked, before)
+            }
+        };
+        self.write(&asked, Some(&encoded), &before);
         Ok(())
     }
 
@@ -147,8 +181,8 @@ impl LsmState {
     ) -> Result<BooleanArray> {
         check_values(&self.id, &self.schema, keys, values)?;
         let asked = self.encode_keys(keys)?.keys;
+        let mut before = self.presence(&asked)?;
         // From here on known, or written, by place of the key.
-        let before = self.presence(&asked)?;
         let mut there: Vec<bool> = before.iter().map(|known| known.alive).collect();
         let absent = asked.places().iter().map(|place| {
             let there = &mut there[*place as usize];
@@ -156,7 +190,12 @@ impl LsmState {
         });
         let absent = BooleanArray::from_iter(absent);
         let keys = filter_record_batch(keys, &absent)?;
-        self.put(&keys, &filter_record_batch(values, &absent)?)?;
+        let values = filter_record_batch(values, &absent)?;
+        // The keys that are left are in the order in which they were.
+        before.retain(|known| !known.alive);
+        let values = self.encode_values(&keys, &values)?;
+        let asked = self.encode_keys(&keys)?;
+        self.write(&asked, Some(&values), &before);
         Ok(absent)
     }
 
@@ -175,10 +214,9 @@ impl LsmState {
         Ok(self.write(&asked, None, &before))
     }
 
-    fn presence(&mut self, keys: &SortedKeys) -> Result<Vec<Known>> {
-        let (buffer, seen) = (&self.buffer, &mut self.seen);
-        let found = look_up(keys.distinct(), Wanted::Presence, buffer, seen, &self.tree)?;
-        Ok(found.iter().map(|found| found.known).collect())
+    fn presence(&self, keys: &SortedKeys) -> Result<Vec<Known>> {
+        let found = look_up(keys.distinct(), Wanted::Presence, &self.buffer, &self.tree)?;
+        Ok(found.known)
     }
 
     /// Gives keys their values, by row, or removes them. `before` says of each distinct key what was known. Returns how
@@ -220,6 +258,7 @@ impl LsmState {
                 },
             });
         }
+        self.last_get = None;
         self.live_keys -= were_there;
         self.live_keys += if alive { distinct.len() as u64 } else { 0 };
         self.buffer.write(changes);
@@ -275,7 +314,7 @@ impl LsmState {
     }
 
     /// The entries of what the index has.
-    fn expired_entries(&mut self, expired: &[Live]) -> Result<RecordBatch> {
+    fn expired_entries(&self, expired: &[Live]) -> Result<RecordBatch> {
         if self.codecs.index_apart().is_none() {
             return self.entries(expired);
         }
@@ -384,29 +423,32 @@ impl LsmState {
     }
 
     fn entries(&self, live: &[Live]) -> Result<RecordBatch> {
-        self.codecs
-            .entries(&self.schema, live.iter().map(Live::pair))
+        let pairs = live.iter().map(Live::pair);
+        self.codecs.entries(&self.schema, live.len(), pairs)
     }
 
     /// The running batch's changes of entries, one per changed key, in key order.
-    fn changed(&self) -> impl Iterator<Item = Entry<'_>> {
+    fn changed(&self) -> impl Iterator<Item = Entry<'_>> + Clone {
         let entries = KeyRange::of(&[Space::Entries as u8]);
         let changes = self.buffer.changes(&entries);
         changes.filter(|entry| entry.known.alive || entry.known.existed)
     }
 
     pub(super) fn changes(&self) -> Result<Changes> {
-        let (upserts, removed): (Vec<_>, Vec<_>) =
-            self.changed().partition(|entry| entry.known.alive);
-        let rows = removed.len();
-        let removed = removed.iter();
-        let removed = removed.map(|entry| entry.key.get(1..).unwrap_or_default());
-        let tombstones = batch_of(&self.schema.key, self.codecs.key.decode(removed)?, rows)?;
-        let upserts = upserts.iter().map(|entry| (entry.key, entry.value));
+        let (updated, removed) = self.change_counts();
+        let tombstones = self.changed().filter(|entry| !entry.known.alive);
+        let tombstones = tombstones.map(|entry| entry.key.get(1..).unwrap_or_default());
+        let tombstones = self.codecs.key.decode(tombstones)?;
+        let tombstones = batch_of(&self.schema.key, tombstones, removed as usize)?;
+        let upserts = self.changed().filter(|entry| entry.known.alive);
+        let upserts = upserts.map(|entry| (entry.key, entry.value));
+        let upserts = self
+            .codecs
+            .entries(&self.schema, updated as usize, upserts)?;
         Ok(Changes {
             evicted_through: self.evicted_through,
             tombstones: self.not_evicted(tombstones)?,
-            upserts: self.codecs.entries(&self.schema, upserts)?,
+            upserts,
         })
     }
 
@@ -433,11 +475,16 @@ impl LsmState {
         })
     }
 
+    /// The running batch has made its changes: reading them goes through one run from here on.
+    pub(super) fn settle(&mut self) {
+        self.buffer.settle();
+    }
+
     pub(super) fn roll_back(&mut self) {
         self.buffer.roll_back();
         self.evicted_through = None;
         self.live_keys = self.committed_keys;
-        self.seen = Seen::default();
+        self.last_get = None;
     }
 
     /// Makes the running batch's changes committed ones.
@@ -445,7 +492,7 @@ impl LsmState {
         self.buffer.promote();
         self.evicted_through = None;
         self.committed_keys = self.live_keys;
-        self.seen = Seen::default();
+        self.last_get = None;
     }
 
     /// Empties everything.
@@ -453,7 +500,7 @@ impl LsmState {
         self.buffer = WriteBuffer::default();
         (self.live_keys, self.committed_keys) = (0, 0);
         self.evicted_through = None;
-        self.seen = Seen::default();
+        self.last_get = None;
         self.tree.clear()
     }
 
@@ -466,6 +513,7 @@ impl LsmState {
 
     /// As [`LsmState::flush`], to be run beside what follows; [`LsmState::flushed`] says that it has.
     pub(super) fn begin_flush(&mut self, at: Option<(u64, Lineage)>) -> Flush {
+        self.last_get = None;
         let marker = at.map(|(version, lineage)| Marker {
             encoding: self.codecs.encoding,
             key_fingerprint: self.schema.key_fingerprint,
@@ -485,7 +533,7 @@ impl LsmState {
     /// The layer that was begun to be flushed is in the tree.
     pub(super) fn flushed(&mut self) {
         self.buffer.flushed();
-        self.seen = Seen::default();
+        self.last_get = None;
     }
 
     fn event_time(&self) -> Option<u32> {

@@ -123,6 +123,7 @@ impl StateStore for LsmStore {
         let clock = self.files.options.clock.clone();
         let started = clock.now();
         let version = self.standing.version + 1;
+        self.standing.state.settle();
         let (rows_updated, rows_removed) = self.standing.state.change_counts();
         let changes = self.standing.state.changes()?;
         let content = Content::delta(version, self.standing.lineage, &changes);

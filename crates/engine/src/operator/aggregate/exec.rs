@@ -2,8 +2,8 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
-    compute::{concat, filter_record_batch, take_record_batch},
+    array::{ArrayRef, AsArray, BooleanArray, RecordBatch},
+    compute::{concat, filter_record_batch},
     datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType},
 };
 use datafusion::{
@@ -235,40 +235,51 @@ impl PartitionRun {
         Ok(stream::iter(pieces).map(move |piece| finish(&aggregates, &schema, keys, &piece)))
     }
 
-    /// Merges stored state, then the batch's own partial state, group by group.
+    /// Merges stored state, then the batch's own partial state, group by group. State is asked once, for all groups: a store
+    /// on disk goes through its files in order, and the `put` that follows has no keys to look up.
     async fn merge(
         &mut self,
         mut input: SendableRecordBatchStream,
         store: &mut StateStoreGuard,
     ) -> Result<Touched> {
-        let keys = self.exec.state.key.fields().len();
-        let mut groups = Groups::try_new(&self.exec.state.key)?;
-        let mut accumulators = self.exec.aggregates.start()?;
+        let StateSchema {
+            key, value: state, ..
+        } = &self.exec.state.clone();
+        let width = key.fields().len();
+        let mut groups = Groups::try_new(key)?;
+        let (mut parts, mut numbers, mut bytes) = (vec![], vec![], 0);
         while let Some(rows) = input.next().await {
             let rows = self.drop_late(rows?)?;
             if rows.num_rows() == 0 {
                 continue;
             }
             let started = Instant::now();
-            let key_rows = project(&rows, &self.exec.state.key, 0..keys)?;
-            let fresh = groups.assign(&key_rows)?;
-            let states = rows.columns().get(keys..).unwrap_or_default();
-            match stored(&key_rows, fresh, store)? {
-                None => accumulators.merge(states, groups.of_rows(), groups.len())?,
-                Some((found, mut numbers)) => {
-                    let all = behind(found.columns(), states)?;
-                    numbers.extend(groups.of_rows());
-                    accumulators.merge(&all, &numbers, groups.len())?;
-                }
-            }
-            self.memory
-                .try_resize(accumulators.size() + groups.size())?;
+            groups.assign(&project(&rows, key, 0..width)?)?;
+            numbers.extend_from_slice(groups.of_rows());
+            let part = project(&rows, state, width..rows.num_columns())?;
+            bytes += slice_bytes(&part)? + size_of_val(groups.of_rows());
+            parts.push(part);
+            self.memory.try_resize(bytes + groups.size())?;
             self.metrics.updates_us += micros_since(started);
         }
-        Ok(Touched {
-            keys: groups.into_keys(&self.exec.state.key)?,
-            states: accumulators.into_states()?,
-        })
+        let started = Instant::now();
+        let total = groups.len();
+        let keys = groups.into_keys(key)?;
+        let mut accumulators = self.exec.aggregates.start()?;
+        if total > 0 {
+            let stored = store.get(&keys).map_err(external)?;
+            let found = stored.found.values().set_indices();
+            let numbers: Vec<usize> = found.chain(numbers).collect();
+            parts.insert(0, filter_record_batch(&stored.values, &stored.found)?);
+            let states = concat_columns(state, &parts)?;
+            parts.clear();
+            accumulators.merge(&states, &numbers, total)?;
+        }
+        self.memory
+            .try_resize(accumulators.size() + keys.get_array_memory_size())?;
+        let states = accumulators.into_states()?;
+        self.metrics.updates_us += micros_since(started);
+        Ok(Touched { keys, states })
     }
 
     /// The rows that are not late, late ones counted.
@@ -338,40 +349,23 @@ impl PartitionRun {
     }
 }
 
-/// The stored state of groups seen for the first time in this batch, with their numbers; `fresh` pairs their row with it.
-fn stored(
-    key_rows: &RecordBatch,
-    fresh: Vec<(u32, usize)>,
-    store: &mut StateStoreGuard,
-) -> Result<Option<(RecordBatch, Vec<usize>)>> {
-    if fresh.is_empty() {
-        return Ok(None);
-    }
-    let (rows, numbers): (Vec<u32>, Vec<usize>) = fresh.into_iter().unzip();
-    let keys = match key_rows.num_columns() {
-        0 => key_rows.slice(0, rows.len()),
-        _ => take_record_batch(key_rows, &UInt32Array::from(rows))?,
-    };
-    let stored = store.get(&keys).map_err(external)?;
-    if stored.found.true_count() == 0 {
-        return Ok(None);
-    }
-    let found = filter_record_batch(&stored.values, &stored.found)?;
-    let numbers = numbers
-        .into_iter()
-        .zip(stored.found.values())
-        .filter_map(|(number, found)| found.then_some(number))
-        .collect();
-    Ok(Some((found, numbers)))
+/// Bytes that a batch refers to; it may share its arrays with others.
+fn slice_bytes(rows: &RecordBatch) -> Result<usize> {
+    let columns = rows.columns().iter();
+    let bytes = columns.map(|column| column.to_data().get_slice_memory_size());
+    Ok(bytes.sum::<Result<usize, _>>()?)
 }
 
-/// The rows of `first`, then those of `second`.
-fn behind(first: &[ArrayRef], second: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-    first
-        .iter()
-        .zip(second)
-        .map(|(first, second)| Ok(concat(&[first, second])?))
-        .collect()
+/// The columns of all batches, one behind the other.
+fn concat_columns(schema: &SchemaRef, parts: &[RecordBatch]) -> Result<Vec<ArrayRef>> {
+    let columns = (0..schema.fields().len()).map(|column| {
+        let arrays: Vec<_> = parts
+            .iter()
+            .map(|part| part.column(column).as_ref())
+            .collect();
+        Ok(concat(&arrays)?)
+    });
+    columns.collect()
 }
 
 pub(in crate::operator) fn micros_since(start: Instant) -> u64 {

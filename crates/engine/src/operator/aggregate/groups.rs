@@ -16,7 +16,7 @@ use datafusion::{
 
 use super::accumulators::Aggregates;
 
-/// Numbers the groups of a batch in the order of their first row.
+/// Numbers the groups of a batch.
 pub(in crate::operator) struct Groups {
     values: Box<dyn GroupValues>,
     numbers: Vec<usize>,
@@ -46,28 +46,14 @@ impl Groups {
         self.values.size()
     }
 
-    /// Numbers the rows; returns row and number of each group not seen before.
-    pub fn assign(&mut self, keys: &RecordBatch) -> Result<Vec<(u32, usize)>> {
+    /// Numbers the rows.
+    pub fn assign(&mut self, keys: &RecordBatch) -> Result<()> {
         if let Some(groups) = &mut self.keyless {
             self.numbers = vec![0; keys.num_rows()];
-            let fresh = if *groups == 0 { vec![(0, 0)] } else { vec![] };
             *groups = 1;
-            return Ok(fresh);
+            return Ok(());
         }
-        let before = self.values.len();
-        self.values.intern(keys.columns(), &mut self.numbers)?;
-        // New groups are not always numbered in row order.
-        let mut seen = vec![false; self.values.len() - before];
-        let mut fresh = Vec::with_capacity(seen.len());
-        for (row, number) in self.numbers.iter().enumerate() {
-            let Some(seen) = number.checked_sub(before).and_then(|new| seen.get_mut(new)) else {
-                continue;
-            };
-            if !std::mem::replace(seen, true) {
-                fresh.push((row as u32, *number));
-            }
-        }
-        Ok(fresh)
+        self.values.intern(keys.columns(), &mut self.numbers)
     }
 
     /// The groups of the rows of the last call of `assign`.
