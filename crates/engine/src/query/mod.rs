@@ -7,6 +7,7 @@
 //! | `run` | the micro-batch loop of one run: recovery, triggers, batches, the end |
 //! | `construct` | deciding whether there is a next batch, and recording it |
 //! | `execute` | running a recorded batch and committing it |
+//! | `maintenance` | snapshots and deletion of old state beside the batches |
 //! | `repartition` | giving state another number of partitions |
 //! | `state` | which state store provider, and its local folder |
 //! | `trigger` | when batches start |
@@ -19,6 +20,7 @@ mod construct;
 mod execute;
 mod handle;
 mod listener;
+mod maintenance;
 mod manager;
 mod operators;
 mod output;

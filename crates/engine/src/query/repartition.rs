@@ -157,7 +157,7 @@ impl OpenRun {
             .set_message(format!("Moving state from {from} to {to} partitions"));
         self.dir.faults().hit(FaultPoint::BeforeRepartition)?;
         // Nobody else may have a store open, or write files of one.
-        self.end_maintenance().await;
+        self.maintenance.end().await;
         self.state.unload();
         let stores = stores(&self.plan_in(from).await?, &self.plan)?;
         let provider = self.state.provider().clone();

@@ -8,7 +8,7 @@
 //!
 //! The loop is cancelled between batches, while it waits, and while a batch's plan runs; never in the middle of a write
 //! to the checkpoint. Whatever it leaves undone, the next run finds in the logs.
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use millstream_checkpoint::{
     CheckpointDir, NextBatch,
@@ -20,6 +20,7 @@ use super::{
     QueryFailure, QuerySettings, QuerySpec, StreamingQueryEvent, StreamingQueryManager, Trigger,
     construct::{Batch, Limits, Position},
     execute::Stopwatch,
+    maintenance::Maintenance,
     operators::{Comparison, compare, record_partitions},
     progress::StreamingQueryProgress,
     repartition::{Repartition, begun, undone},
@@ -60,7 +61,7 @@ pub(super) struct OpenRun {
     /// Start of the last trigger that ran a batch, for input rates.
     pub last_trigger_ms: Option<i64>,
     last_idle_event_ms: Option<i64>,
-    maintenance: Option<tokio::task::JoinHandle<()>>,
+    pub maintenance: Maintenance,
     /// Keeps tools from changing the checkpoint meanwhile.
     _hold: Hold,
 }
@@ -193,7 +194,7 @@ impl Run {
             repartition,
             last_trigger_ms: None,
             last_idle_event_ms: None,
-            maintenance: None,
+            maintenance: Maintenance::default(),
             _hold: hold,
         })
     }
@@ -390,45 +391,22 @@ impl OpenRun {
         self.last_idle_event_ms = Some(now_ms);
     }
 
-    /// Snapshots and deletions of old state, off the batch's path; one round at a time.
+    /// Begins a round of maintenance if one is due.
     pub fn maintain_state(&mut self) {
-        let busy = self
-            .maintenance
-            .as_ref()
-            .is_some_and(|round| !round.is_finished());
-        if busy || self.plan.operators.is_empty() {
-            return;
-        }
-        let due = self
-            .position
-            .batch_id
-            .is_multiple_of(self.settings.min_deltas_for_snapshot.max(1));
-        if due {
-            let state = Arc::clone(&self.state);
+        let newest = self.position.batch_id;
+        let due = newest.is_multiple_of(self.settings.min_deltas_for_snapshot.max(1));
+        if due && !self.plan.operators.is_empty() {
             let operators = self.plan.operators.iter();
-            let partitions: HashMap<u32, u32> = operators
+            let partitions = operators
                 .filter_map(|operator| Some((operator.id, operator.partitions.try_into().ok()?)))
                 .collect();
-            let newest = self.position.batch_id;
-            self.maintenance = Some(tokio::spawn(async move {
-                state.maintain().await;
-                if let Err(error) = state.remove_retired(&partitions, newest).await {
-                    tracing::warn!(%error, "cannot delete state of former partitions, will be tried again");
-                }
-            }));
-        }
-    }
-
-    /// Waits for the round of maintenance that is at work.
-    pub async fn end_maintenance(&mut self) {
-        if let Some(round) = self.maintenance.take() {
-            let _ = round.await;
+            self.maintenance.begin(&self.state, partitions, newest);
         }
     }
 
     async fn close(&mut self) {
         // The next run must not meet a file that appears late.
-        self.end_maintenance().await;
+        self.maintenance.end().await;
         for source in &self.sources {
             source.stop().await;
         }

@@ -30,7 +30,7 @@ use std::{
 use tokio::sync::{OwnedMappedMutexGuard, OwnedMutexGuard};
 
 use crate::{
-    CompactionTask, Result, SnapshotTask, StateMetrics, StateSchema, StateStore, StateStoreId,
+    Result, SnapshotTask, StateMetrics, StateSchema, StateStore, StateStoreId,
     StateStoreProviderRef,
 };
 
@@ -141,9 +141,9 @@ impl StateRegistry {
         Ok(StateStoreGuard { loaded, entry })
     }
 
-    /// Writes due snapshots and deletes files that no retained version needs, for every loaded store.
-    /// Never waits for a batch: a store that is checked out is captured when it comes back and written
-    /// in the next round.
+    /// Writes due snapshots, merges files on the local disk and deletes files that no retained version needs, for every
+    /// loaded store. Never waits for a batch: a store that is checked out is captured when it comes back and written in the
+    /// next round. Keeps its thread busy, so that thread should be one that no batch needs.
     pub async fn maintain(&self) -> MaintenanceSummary {
         let entries: Vec<_> = lock(&self.entries)
             .iter()
@@ -174,7 +174,7 @@ impl StateRegistry {
             None
         };
         if let Some(task) = compaction {
-            compact(task).await?;
+            task.run()?;
             summary.compactions += 1;
         }
         let captured = lock(&entry.captured).take();
@@ -286,18 +286,6 @@ impl Drop for StateStoreGuard {
         if self.entry.wants_snapshot.swap(false, Ordering::AcqRel) {
             self.entry.capture(Some(&mut self.loaded));
         }
-    }
-}
-
-/// Runs a compaction where it keeps no batch waiting.
-async fn compact(task: Box<dyn CompactionTask>) -> Result<()> {
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => match runtime.spawn_blocking(|| task.run()).await {
-            Ok(done) => done,
-            // The runtime goes down: what was not merged will be, next time.
-            Err(_) => Ok(()),
-        },
-        Err(_) => task.run(),
     }
 }
 
