@@ -229,10 +229,7 @@ impl Expressions<'_> {
 }
 
 fn plan_of(resolved: &Resolved, used: Vec<Expr>) -> Result<Subquery> {
-    let columns = resolved
-        .output
-        .iter()
-        .map(|a| Expr::Column(a.column.clone()));
+    let columns = resolved.columns().into_iter().map(Expr::Column);
     let plan = datafusion::logical_expr::LogicalPlanBuilder::from(resolved.plan.clone())
         .project(columns)?
         .build()?;

@@ -175,6 +175,8 @@ impl Planner<'_> {
                 ],
             ));
         }
+        // Spark makes new columns of all. It shows where two were one.
+        let repeated = rows.columns().len() < rows.output.len();
         let items = rows
             .output
             .iter()
@@ -182,7 +184,7 @@ impl Planner<'_> {
             .map(|(a, name)| SelectItem::Column {
                 name: name.clone(),
                 value: a.reference(),
-                aliased: *name != a.name,
+                aliased: repeated || *name != a.name,
             })
             .collect();
         self.select_items(rows, items)
@@ -215,7 +217,16 @@ impl Planner<'_> {
                         rows.output.iter(),
                     ));
                 }
-                [attribute, ..] => self.reconciled(attribute, field)?,
+                [attribute] => self.reconciled(attribute, field)?,
+                many => {
+                    return Err(SparkError::analysis(
+                        "AMBIGUOUS_COLUMN_OR_FIELD",
+                        &[
+                            ("name", &quoted_id(field.name())),
+                            ("n", &many.len().to_string()),
+                        ],
+                    ));
+                }
             };
             let name = field.name().clone();
             items.push(SelectItem::Column {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::{
+    common::Column,
     functions_aggregate::first_last::first_value_udaf,
     logical_expr::{
         Distinct, Expr, Extension, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunction,
@@ -18,7 +19,7 @@ use super::input;
 use crate::{
     error::{Result, SparkError},
     planner::Planner,
-    scope::{Attribute, Resolved},
+    scope::{Attribute, Resolved, columns_of},
 };
 
 impl Planner<'_> {
@@ -38,7 +39,7 @@ impl Planner<'_> {
             ));
         }
         let keys = if all {
-            rows.output.clone()
+            rows.columns()
         } else {
             self.dedup_keys(&rows, &node.column_names)?
         };
@@ -51,14 +52,13 @@ impl Planner<'_> {
             ));
         }
         let plan = if grouped {
-            let columns = keys.into_iter().map(|key| Expr::Column(key.column));
+            let columns = keys.into_iter().map(Expr::Column);
             groups_of(rows.plan.clone(), columns.collect())?
         } else if rows.is_streaming {
             streaming_deduplication(&rows, keys, within_watermark)?
-        } else if keys.len() == rows.output.len() {
-            let columns = rows.output.iter().map(|a| Expr::Column(a.column.clone()));
+        } else if keys.len() == rows.columns().len() {
             let only = LogicalPlanBuilder::from(rows.plan.clone())
-                .project(columns)?
+                .project(keys.into_iter().map(Expr::Column))?
                 .build()?;
             LogicalPlan::Distinct(Distinct::All(Arc::new(only)))
         } else {
@@ -69,8 +69,8 @@ impl Planner<'_> {
         Ok(deduplicated)
     }
 
-    fn dedup_keys(&self, rows: &Resolved, names: &[String]) -> Result<Vec<Attribute>> {
-        let mut keys: Vec<Attribute> = vec![];
+    fn dedup_keys(&self, rows: &Resolved, names: &[String]) -> Result<Vec<Column>> {
+        let mut keys: Vec<&Attribute> = vec![];
         for name in names {
             let found: Vec<&Attribute> = rows
                 .output
@@ -84,13 +84,9 @@ impl Planner<'_> {
                     &[("colName", name), ("fieldNames", &all.join(", "))],
                 ));
             }
-            for attribute in found {
-                if !keys.iter().any(|k| k.column == attribute.column) {
-                    keys.push(attribute.clone());
-                }
-            }
+            keys.extend(found);
         }
-        Ok(keys)
+        Ok(columns_of(keys.into_iter()))
     }
 }
 
@@ -105,10 +101,9 @@ pub(super) fn groups_of(rows: LogicalPlan, columns: Vec<Expr>) -> Result<Logical
 /// A stream keeps the keys that it has seen.
 fn streaming_deduplication(
     rows: &Resolved,
-    keys: Vec<Attribute>,
+    keys: Vec<Column>,
     within_watermark: bool,
 ) -> Result<LogicalPlan> {
-    let keys = keys.into_iter().map(|key| key.column).collect();
     let node = DeduplicateNode::try_new(rows.plan.clone(), keys, within_watermark)?;
     Ok(LogicalPlan::Extension(Extension {
         node: Arc::new(node),
@@ -116,25 +111,21 @@ fn streaming_deduplication(
 }
 
 /// One row for each key, as the plan meets them.
-fn first_of_each(rows: &Resolved, keys: &[Attribute]) -> Result<LogicalPlan> {
-    let group: Vec<Expr> = keys
-        .iter()
-        .map(|k| Expr::Column(k.column.clone()))
-        .collect();
+fn first_of_each(rows: &Resolved, keys: &[Column]) -> Result<LogicalPlan> {
+    let group: Vec<Expr> = keys.iter().cloned().map(Expr::Column).collect();
     let mut first = vec![];
     let mut output = vec![];
-    for (index, attribute) in rows.output.iter().enumerate() {
-        let column = Expr::Column(attribute.column.clone());
-        if keys.iter().any(|k| k.column == attribute.column) {
-            output.push(column);
+    for (index, column) in rows.columns().into_iter().enumerate() {
+        if keys.contains(&column) {
+            output.push(Expr::Column(column));
             continue;
         }
         let name = format!("first#{index}");
-        let call =
-            AggregateFunction::new_udf(first_value_udaf(), vec![column], false, None, vec![], None);
+        let shown = column.name.clone();
+        let args = vec![Expr::Column(column)];
+        let call = AggregateFunction::new_udf(first_value_udaf(), args, false, None, vec![], None);
         first.push(Expr::AggregateFunction(call).alias(&name));
-        let value = Expr::Column(datafusion::common::Column::new_unqualified(name));
-        output.push(value.alias(attribute.column.name()));
+        output.push(Expr::Column(Column::new_unqualified(name)).alias(shown));
     }
     Ok(LogicalPlanBuilder::from(rows.plan.clone())
         .aggregate(group, first)?

@@ -61,7 +61,7 @@ impl Planner<'_> {
                 &[],
             ));
         }
-        let output = rows.output.clone();
+        let (output, kept) = (rows.output.clone(), rows.columns());
         let (rows, values) = self.reach_below(rows, vec![value])?;
         let columns = values.into_iter().map(|value| (String::new(), value, true));
         let (plan, values) = compute_windows(rows.plan.clone(), columns.collect())?;
@@ -69,11 +69,10 @@ impl Planner<'_> {
         for (_, value, _) in values {
             plan = plan.filter(value.expr)?;
         }
-        let kept: Vec<_> = output
-            .iter()
-            .map(|a| Expr::Column(a.column.clone()))
-            .collect();
-        let mut qualified = rows.derive(plan.project(kept)?.build()?, output);
+        let mut qualified = rows.derive(
+            plan.project(kept.into_iter().map(Expr::Column))?.build()?,
+            output,
+        );
         qualified.below = None;
         Ok(qualified)
     }

@@ -16,7 +16,7 @@ use crate::{
     expression::{Expressions, SelectItem},
     functions::{Generator, Resolution},
     planner::Planner,
-    scope::{Attribute, Resolved},
+    scope::{Attribute, Resolved, columns_of},
 };
 
 /// A table-valued function on the right of a lateral join, with its alias and column names.
@@ -61,11 +61,8 @@ impl Planner<'_> {
         let (plan, made) = self.unnest(left.plan.clone(), &generator)?;
         let made = self.named_columns(made, &generator, &call)?;
         let (projection, generated) = self.outputs(made);
-        let mut columns: Vec<Expr> = left
-            .all_attributes()
-            .map(|a| Expr::Column(a.column.clone()))
-            .collect();
-        columns.extend(projection);
+        let columns = columns_of(left.all_attributes()).into_iter();
+        let columns = columns.map(Expr::Column).chain(projection).collect();
         let plan = super::project::projection_of(columns, plan)?;
         let mut output = left.output.clone();
         output.extend(generated.into_iter().map(|a| match call.alias {
@@ -130,11 +127,8 @@ impl Planner<'_> {
             }
         }
         let (projection, made) = self.outputs(made);
-        let mut columns: Vec<Expr> = left
-            .all_attributes()
-            .map(|attribute| Expr::Column(attribute.column.clone()))
-            .collect();
-        columns.extend(projection);
+        let columns = columns_of(left.all_attributes()).into_iter();
+        let columns = columns.map(Expr::Column).chain(projection).collect();
         let plan = super::project::projection_of(columns, left.plan.clone())?;
         let mut output = left.output.clone();
         output.extend(made.into_iter().map(|attribute| match row.alias {

@@ -18,7 +18,7 @@ use crate::{
     expression::{Expressions, SelectItem},
     literal::{literal_name, typed_literal},
     planner::Planner,
-    scope::{Attribute, Resolved},
+    scope::{Attribute, Resolved, columns_of},
     typed::TypedExpr,
     types::sql_name,
 };
@@ -186,10 +186,8 @@ impl Planner<'_> {
         let Some((pivot, aggregates)) = rest.split_first() else {
             return Err(SparkError::internal("a pivot without its column"));
         };
-        let mut group: Vec<Expr> = keys
-            .iter()
-            .map(|k| Expr::Column(k.column.clone()))
-            .collect();
+        let group = columns_of(keys.iter()).into_iter();
+        let mut group: Vec<Expr> = group.map(Expr::Column).collect();
         let mut calls = vec![];
         let mut columns = vec![];
         for (value, name) in values {

@@ -84,7 +84,8 @@ impl Planner<'_> {
         Ok(resolved)
     }
 
-    /// Gives items their columns: a column that is passed on keeps its internal name, all others get one.
+    /// Gives items their columns: a column that is passed on keeps its internal name, all others get one. One that is passed
+    /// on twice is projected once.
     pub(crate) fn outputs(
         &self,
         columns: Vec<(String, TypedExpr, bool)>,
@@ -92,20 +93,20 @@ impl Planner<'_> {
         let mut used: HashSet<Column> = HashSet::new();
         let (mut projection, mut output) = (vec![], vec![]);
         for (name, value, aliased) in columns {
-            let passed = match value.as_column() {
-                Some(column) if !aliased && used.insert(column.clone()) => Some(column.clone()),
-                _ => None,
+            let passed = value.as_column().filter(|_| !aliased).cloned();
+            let (column, qualifier) = match passed {
+                Some(column) => {
+                    if used.insert(column.clone()) {
+                        projection.push(Expr::Column(column.clone()));
+                    }
+                    (column, value.qualifier)
+                }
+                None => {
+                    let column = self.ids.column(&name);
+                    projection.push(aliased_expr(value.expr, &column, &value.metadata));
+                    (column, vec![])
+                }
             };
-            let qualifier = if passed.is_some() {
-                value.qualifier
-            } else {
-                vec![]
-            };
-            let column = passed.clone().unwrap_or_else(|| self.ids.column(&name));
-            projection.push(match passed {
-                Some(column) => Expr::Column(column),
-                None => aliased_expr(value.expr, &column, &value.metadata),
-            });
             output.push(Attribute {
                 name,
                 column,

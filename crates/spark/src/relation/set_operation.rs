@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::{JoinType, NullEquality},
+    common::{Column, JoinType, NullEquality},
     logical_expr::{
         Expr, LogicalPlan, LogicalPlanBuilder, Union, WindowFunctionDefinition,
         expr::{WindowFunction, WindowFunctionParams},
@@ -19,7 +19,7 @@ use crate::{
     coercion,
     error::{Result, SparkError, quoted, quoted_id},
     planner::Planner,
-    scope::{Attribute, Lineage, Resolved},
+    scope::{Attribute, Lineage, Resolved, columns_of},
     typed::TypedExpr,
     types::sql_name,
 };
@@ -169,7 +169,8 @@ impl Planner<'_> {
         distinct: bool,
     ) -> Result<Resolved> {
         let context = &self.context.eval;
-        let (mut l, mut r, mut output) = (vec![], vec![], vec![]);
+        let (mut l, mut r, mut output): (Vec<Expr>, Vec<Expr>, Vec<Attribute>) = Default::default();
+        let mut before: Vec<(Option<Column>, Option<Column>)> = vec![];
         for (index, ((x, y), name)) in left_values
             .into_iter()
             .zip(right_values)
@@ -184,6 +185,13 @@ impl Planner<'_> {
                 _ if x.metadata == y.metadata => x.metadata.clone(),
                 _ => Default::default(),
             };
+            // A column that both sides have twice is one column of theirs together. Where only the first side has, Spark takes
+            // its name for the first of the two; here such a name is ambiguous.
+            let sides = (x.as_column().cloned(), y.as_column().cloned());
+            let same = before
+                .iter()
+                .position(|other| sides.0.is_some() && sides.1.is_some() && *other == sides);
+            before.push(sides);
             let (x, y) = (coerce(x, &common, context)?, coerce(y, &common, context)?);
             let nullable = match kind {
                 SetOpType::Union => x.nullable || y.nullable,
@@ -193,6 +201,8 @@ impl Planner<'_> {
             let column = self.ids.column(&name);
             l.push(super::project::aliased_expr(x.expr, &column, &metadata));
             r.push(super::project::aliased_expr(y.expr, &column, &metadata));
+            let same = same.and_then(|at| output.get(at));
+            let column = same.map_or(column, |first| first.column.clone());
             output.push(Attribute {
                 name,
                 column,
@@ -225,7 +235,7 @@ impl Planner<'_> {
                     Arc::new(r),
                 ])?);
                 if distinct && left.is_streaming {
-                    let columns = output.iter().map(|a| Expr::Column(a.column.clone()));
+                    let columns = columns_of(output.iter()).into_iter().map(Expr::Column);
                     super::deduplicate::groups_of(union, columns.collect())?
                 } else if distinct {
                     LogicalPlanBuilder::from(union).distinct()?.build()?
@@ -265,10 +275,8 @@ impl Planner<'_> {
         kind: SetOpType,
         output: &[Attribute],
     ) -> Result<LogicalPlan> {
-        let columns: Vec<Expr> = output
-            .iter()
-            .map(|a| Expr::Column(a.column.clone()))
-            .collect();
+        let compared = columns_of(output.iter());
+        let columns: Vec<Expr> = compared.iter().cloned().map(Expr::Column).collect();
         let number = |plan: LogicalPlan, name: &str| -> Result<LogicalPlan> {
             let row_number = Expr::WindowFunction(Box::new(WindowFunction {
                 fun: WindowFunctionDefinition::WindowUDF(
@@ -291,27 +299,18 @@ impl Planner<'_> {
         let left = number(left, "occurrence#")?;
         // The right side needs other names, or the condition could not tell the sides apart.
         let mut renamed: Vec<Expr> = vec![];
-        let mut pairs: (
-            Vec<datafusion::common::Column>,
-            Vec<datafusion::common::Column>,
-        ) = (vec![], vec![]);
-        for attribute in output {
-            let other = self.ids.column(&attribute.name);
-            renamed.push(Expr::Column(attribute.column.clone()).alias(other.name()));
-            pairs.0.push(attribute.column.clone());
+        let mut pairs: (Vec<Column>, Vec<Column>) = (vec![], vec![]);
+        for column in compared {
+            let other = self.ids.column(&column.name);
+            renamed.push(Expr::Column(column.clone()).alias(other.name()));
+            pairs.0.push(column);
             pairs.1.push(other);
         }
         let numbered = number(right, "occurrence#")?;
-        renamed.push(
-            Expr::Column(datafusion::common::Column::new_unqualified("occurrence#"))
-                .alias("other_occurrence#"),
-        );
-        pairs
-            .0
-            .push(datafusion::common::Column::new_unqualified("occurrence#"));
-        pairs.1.push(datafusion::common::Column::new_unqualified(
-            "other_occurrence#",
-        ));
+        renamed
+            .push(Expr::Column(Column::new_unqualified("occurrence#")).alias("other_occurrence#"));
+        pairs.0.push(Column::new_unqualified("occurrence#"));
+        pairs.1.push(Column::new_unqualified("other_occurrence#"));
         let right = super::project::projection_of(renamed, numbered)?;
         let join = if kind == SetOpType::Intersect {
             JoinType::LeftSemi

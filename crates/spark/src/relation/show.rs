@@ -7,7 +7,7 @@ use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use millstream_connectors::console::TableText;
 use spark_connect_proto::{HtmlString, ShowString};
 
@@ -49,10 +49,7 @@ impl Planner<'_> {
         if rows.is_streaming {
             return Err(streaming_action());
         }
-        let columns = rows
-            .output
-            .iter()
-            .map(|a| datafusion::logical_expr::Expr::Column(a.column.clone()));
+        let columns = rows.columns().into_iter().map(Expr::Column);
         let plan = LogicalPlanBuilder::from(rows.plan.clone())
             .limit(0, Some(wanted.saturating_add(1)))?
             .build()?;

@@ -3,8 +3,9 @@
 //! Every column of a plan has an internal name, `name#id`, that is unique in the plan, as Spark's expression ids are; the
 //! name users see lives beside it in an [`Attribute`]. So two columns of one name, self joins, columns referenced through a
 //! DataFrame (`df.a`) and case-insensitive names work without DataFusion noticing. The internal name is carried as long as
-//! the value is the same column; a computed column gets a new one. Ids count from zero in every resolution, so that one
-//! program always gives one plan: checkpoints depend on it.
+//! the value is the same column; a computed column gets a new one. A column selected twice is two attributes of one column,
+//! so that its name means one thing later on, as in Spark; the plan has it once. Ids count from zero in every resolution, so
+//! that one program always gives one plan: checkpoints depend on it.
 //!
 //! A reference through a DataFrame carries the id of the plan node the DataFrame stands for. [`Lineage`] keeps, for every
 //! node, its id and its columns; the reference is resolved by name in that node, and holds if the column found is still a
@@ -132,7 +133,7 @@ pub struct Lineage {
 pub struct Resolved {
     /// The DataFusion plan. It may have more columns than `output`.
     pub plan: LogicalPlan,
-    /// The columns users see, in order.
+    /// The columns users see, in order; one that was selected twice stands here twice.
     pub output: Vec<Attribute>,
     /// Columns that are there but only found when asked for by qualifier or DataFrame: the dropped side of a USING join.
     pub hidden: Vec<Attribute>,
@@ -213,6 +214,11 @@ impl Resolved {
         self.output.iter().map(Attribute::field).collect()
     }
 
+    /// The plan's columns that users see, each once.
+    pub fn columns(&self) -> Vec<Column> {
+        columns_of(self.output.iter())
+    }
+
     /// All columns that are there, hidden ones last.
     pub fn all_attributes(&self) -> impl Iterator<Item = &Attribute> + Clone {
         self.output.iter().chain(&self.hidden)
@@ -222,6 +228,13 @@ impl Resolved {
     pub fn column_set(&self) -> HashSet<&Column> {
         self.all_attributes().map(|a| &a.column).collect()
     }
+}
+
+/// The columns that the attributes stand for, each once.
+pub(crate) fn columns_of<'a>(attributes: impl Iterator<Item = &'a Attribute>) -> Vec<Column> {
+    let mut seen = HashSet::new();
+    let columns = attributes.map(|a| &a.column);
+    columns.filter(|c| seen.insert(*c)).cloned().collect()
 }
 
 /// Resolves a reference through a DataFrame.

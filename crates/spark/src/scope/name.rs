@@ -5,6 +5,7 @@ use crate::{
     typed::TypedExpr,
 };
 use arrow::datatypes::Fields;
+use std::collections::HashSet;
 
 /// How names are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,9 @@ pub fn resolve_name<'a>(
     names: NameMatch,
 ) -> Result<Option<TypedExpr>> {
     let (mut found, taken) = candidates(parts, attributes, names);
-    found.dedup_by(|a, b| a.column == b.column);
+    // A column that was selected twice is still one.
+    let mut seen = HashSet::new();
+    found.retain(|a| seen.insert(&a.column));
     let Some(first) = found.first() else {
         return Ok(None);
     };

@@ -3,12 +3,13 @@
 //! A name without a database is looked for among temporary views, memory sinks, then saved tables. `global_temp.v` is a view
 //! of all sessions. Every use gets columns of its own, so that a view joined with itself is two relations; the streaming
 //! sources below stay the same one.
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use bytes::Bytes;
 use datafusion::{
     catalog::TableProvider,
+    common::Column,
     datasource::provider_as_source,
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder},
 };
@@ -175,10 +176,14 @@ fn fresh(planner: &Planner<'_>, of: &Resolved, qualifier: &[String]) -> Result<R
     let mut projection = vec![];
     let mut output = vec![];
     for attribute in &of.output {
-        let column = planner.ids.column(&attribute.name);
-        projection.push(Expr::Column(attribute.column.clone()).alias(column.name.clone()));
+        let column = renamed.entry(&attribute.column).or_insert_with(|| {
+            let column = planner.ids.column(&attribute.name);
+            projection.push(Expr::Column(attribute.column.clone()).alias(column.name.clone()));
+            column
+        });
         output.push(Attribute {
-            column,
+    let mut renamed: HashMap<&Column, Column> = HashMap::new();
+            column: column.clone(),
             qualifier: qualifier.to_vec(),
             ..attribute.clone()
         });
