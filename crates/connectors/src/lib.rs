@@ -32,5 +32,6 @@ pub mod settings;
 pub mod socket;
 pub mod statestore;
 pub mod text;
+mod unwritable;
 
 pub use error::ConnectorError;

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use millstream_engine::{plan::OutputMode, sink::Sink, source::SourceDefinition, time::ClockRef};
 
 use crate::{
-    console::{ConsoleOptions, ConsoleOutput, ConsoleSink, TableText},
+    console::{self, ConsoleOptions, ConsoleOutput, ConsoleSink, TableText},
     error::ConnectorError,
     file::{FileDefinition, FileSink},
     memory::{MemorySink, MemoryTables},
@@ -16,6 +16,7 @@ use crate::{
     rate_micro_batch::{RateMicroBatchDefinition, RateMicroBatchOptions},
     settings::ConnectorSettings,
     socket::{SocketDefinition, SocketOptions},
+    unwritable::UnwritableSink,
 };
 
 /// What `readStream…load()` says.
@@ -235,21 +236,7 @@ pub async fn sink(format: &str, request: &SinkRequest) -> Result<Arc<dyn Sink>, 
     }
     check_partition_columns(request)?;
     Ok(match sink_format(format)? {
-        Format::Console => {
-            let options = ConsoleOptions::parse(&request.options)?;
-            let table = TableText {
-                num_rows: options.num_rows,
-                truncate: if options.truncate {
-                    ConsoleOptions::CELL_LENGTH_MAX
-                } else {
-                    0
-                },
-                vertical: false,
-                zone: request.settings.format.time_zone,
-            };
-            let schema = Arc::clone(&request.schema);
-            Arc::new(ConsoleSink::new(schema, table, request.console.clone()))
-        }
+        Format::Console => console(request),
         Format::Memory => {
             let name = request
                 .query_name
@@ -260,9 +247,30 @@ pub async fn sink(format: &str, request: &SinkRequest) -> Result<Arc<dyn Sink>, 
                 .create(name, Arc::clone(&request.schema));
             Arc::new(MemorySink::new(table))
         }
-        Format::File(_) => Arc::new(FileSink::new(format, request)?),
+        Format::File(_) => FileSink::open(format, request)?,
         _ => Arc::new(NoopSink),
     })
+}
+
+fn console(request: &SinkRequest) -> Arc<dyn Sink> {
+    let options = match ConsoleOptions::parse(&request.options) {
+        Ok(options) => options,
+        Err(error) => {
+            let description = console::DESCRIPTION.to_owned();
+            return Arc::new(UnwritableSink::new(description, true, error));
+        }
+    };
+    let table = TableText {
+        num_rows: options.num_rows,
+        truncate: match options.truncate {
+            true => ConsoleOptions::CELL_LENGTH_MAX,
+            false => 0,
+        },
+        vertical: false,
+        zone: request.settings.format.time_zone,
+    };
+    let schema = Arc::clone(&request.schema);
+    Arc::new(ConsoleSink::new(schema, table, request.console.clone()))
 }
 
 fn check_partition_columns(request: &SinkRequest) -> Result<(), ConnectorError> {

@@ -38,6 +38,9 @@ pub use table_text::TableText;
 
 use crate::{batches, error::ConnectorError, memory::decode_all};
 
+/// What progress reports call the sink.
+pub(crate) const DESCRIPTION: &str = "org.apache.spark.sql.execution.streaming.ConsoleTable$";
+
 const RULE: &str = "-------------------------------------------";
 
 /// Where tables are printed. Clones print to the same place; a table is written in one piece.
@@ -92,7 +95,7 @@ impl ConsoleSink {
 #[async_trait]
 impl Sink for ConsoleSink {
     fn description(&self) -> String {
-        "org.apache.spark.sql.execution.streaming.ConsoleTable$".to_owned()
+        DESCRIPTION.to_owned()
     }
 
     async fn begin(&self, _batch: &SinkBatch) -> Result<Arc<dyn BatchWriter>, BoxError> {

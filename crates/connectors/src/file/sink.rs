@@ -51,6 +51,7 @@ use crate::{
     options::{DurationUnit, parse_duration},
     registry::SinkRequest,
     settings::ConnectorSettings,
+    unwritable::UnwritableSink,
 };
 
 /// The folder of the log, below the output.
@@ -70,13 +71,23 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Checks what `start()` says.
+    /// Checks what `start()` says. Wrong options of the format are only met by the first batch.
     ///
     /// # Errors
-    /// If the path is missing, or options or partition columns are wrong.
-    pub fn new(format: &str, request: &SinkRequest) -> Result<Self, ConnectorError> {
-        let format = file_format(format, &request.options, &request.settings.format)?;
-        Self::with_format(request, format)
+    /// If the path is missing, or options of the sink or partition columns are wrong.
+    pub fn open(format: &str, request: &SinkRequest) -> Result<Arc<dyn Sink>, ConnectorError> {
+        match file_format(format, &request.options, &request.settings.format) {
+            Ok(format) => Ok(Arc::new(Self::with_format(request, format)?)),
+            Err(error) => {
+                schema_columns(&request.schema, request)?;
+                let description = description(&location(request)?);
+                Ok(Arc::new(UnwritableSink::new(
+                    description,
+                    false,
+                    error.into(),
+                )))
+            }
+        }
     }
 
     pub(super) fn with_format(
@@ -89,8 +100,7 @@ impl FileSink {
             schema,
             ..
         } = request;
-        let paths: Vec<_> = request.path.iter().cloned().collect();
-        let location = Location::parse(single_path(options, &paths, "start")?)?;
+        let location = location(request)?;
         let columns = schema_columns(schema, request)?;
         let plan = WritePlan::new(
             location,
@@ -131,6 +141,15 @@ impl FileSink {
     }
 }
 
+fn location(request: &SinkRequest) -> Result<Location, ConnectorError> {
+    let paths: Vec<_> = request.path.iter().cloned().collect();
+    Location::parse(single_path(&request.options, &paths, "start")?)
+}
+
+fn description(location: &Location) -> String {
+    format!("FileSink[{}]", location.hadoop_text())
+}
+
 fn schema_columns(
     schema: &SchemaRef,
     request: &SinkRequest,
@@ -169,7 +188,7 @@ fn job_id(batch: &SinkBatch) -> Uuid {
 #[async_trait]
 impl Sink for FileSink {
     fn description(&self) -> String {
-        format!("FileSink[{}]", self.plan.location.hadoop_text())
+        description(&self.plan.location)
     }
 
     fn counts_rows(&self) -> bool {

@@ -55,22 +55,21 @@ impl FileFormat for TextFormat {
     }
 
     fn check_schema(&self, schema: &SchemaRef, _direction: Direction) -> Result<(), FormatError> {
-        let [field] = schema.fields().as_ref() else {
-            return Err(FormatError::TextColumns {
-                columns: schema.fields().len(),
-            });
-        };
-        if !matches!(
-            field.data_type(),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-        ) {
+        // Spark looks at the types before it counts the columns.
+        let is_text =
+            |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        let fields = schema.fields();
+        if let Some(field) = fields.iter().find(|field| !is_text(field.data_type())) {
             return Err(FormatError::UnsupportedType {
                 format: "Text".to_owned(),
                 column: field.name().clone(),
                 data_type: field_sql_name(field),
             });
         }
-        Ok(())
+        match fields.len() {
+            1 => Ok(()),
+            columns => Err(FormatError::TextColumns { columns }),
+        }
     }
 
     fn open(

@@ -117,6 +117,65 @@ def types_a_format_cannot_hold(spark, env):
     return told
 
 
+def outcome(env, df, fmt, name, **options):
+    """When a query fails, and by what: a refusal of `start()` looks otherwise than a batch that failed."""
+
+    def run():
+        writer = df.writeStream.format(fmt).options(**options).trigger(availableNow=True)
+        if fmt not in ("console", "memory", "noop"):
+            writer = writer.option("path", env.path(name)).option("checkpointLocation", env.path(f"chk-{name}"))
+        query = writer.queryName("q_" + "".join(filter(str.isalnum, name))).start()
+        query.awaitTermination()
+        return "ok"
+
+    return env.attempt(run)
+
+
+@case(timeout_seconds=90)
+def wrong_options_fail_the_first_batch(spark, env):
+    env.write("in/a.json", [{"i": 1}])
+    df = env.events("i int")
+    text = df.selectExpr("cast(i as string) as value")
+    asked = {
+        "console rows": ("console", {"numRows": "x"}),
+        "console fraction of rows": ("console", {"numRows": "1.5"}),
+        "console truncate": ("console", {"truncate": "20"}),
+        "json codec": ("json", {"compression": "bogus"}),
+        "parquet codec": ("parquet", {"compression": "bogus"}),
+        "csv codec": ("csv", {"compression": "bogus"}),
+        "text codec": ("text", {"compression": "bogus"}),
+        "orc codec": ("orc", {"compression": "bogus"}),
+    }
+    told = {
+        name: outcome(env, text if fmt == "text" else df, fmt, name, **options)
+        for name, (fmt, options) in asked.items()
+    }
+    # Which codecs there are instead is another question.
+    for answer in told.values():
+        message = answer["parameters"]["message"]
+        answer["parameters"]["message"] = [line.split(" Available codecs")[0] for line in message]
+    return told
+
+
+@case(timeout_seconds=60)
+def text_looks_at_types_first(spark, env):
+    env.write("in/a.json", [{"i": 1}])
+    env.write("lines/a.txt", "x\n")
+    df = env.events("i int")
+    written = {"a number and a text": df.selectExpr("i", "'a' as b"), "texts": df.selectExpr("'a' as a", "'b' as b")}
+    read = ("a int, b int", "a string, b string", "a int", "a string, b array<int>")
+    return {
+        "written": {name: outcome(env, rows, "text", name) for name, rows in written.items()},
+        "read": {
+            text: outcome(env, spark.readStream.schema(text).text(env.path("lines")), "noop", f"read {number}")
+            for number, text in enumerate(read)
+        },
+        "read in a batch": {
+            text: env.error(lambda: spark.read.schema(text).text(env.path("lines")).collect()) for text in read
+        },
+    }
+
+
 @case
 def text_files(spark, env):
     to_files(env, env.events("k string"), "text", [[{"k": "one"}, {"k": ""}, {"k": None}, {"k": "two"}]])
