@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::ConnectorError,
-    format::{Direction, FileFormat, file_format, spark_type::sql_name},
+    format::{Direction, FileFormat, check_names, file_format, spark_type::sql_name},
     options::Options,
     settings::ConnectorSettings,
 };
@@ -131,6 +131,10 @@ fn plan(
         schema: simple_string(schema),
     };
     let case_sensitive = settings.format.case_sensitive;
+    // Spark lets CSV files name two columns alike: their readers go by position.
+    if format.name() != "csv" {
+        check_names(schema.fields(), case_sensitive)?;
+    }
     let columns = partition_columns(schema, &request.partition_by, case_sensitive, missing)?;
     let session_max = i64::try_from(settings.file_records_max).unwrap_or(i64::MAX);
     let records_max = options.long("maxRecordsPerFile", session_max)?;

@@ -2,7 +2,10 @@
 //!
 //! The files that are there now decide the partition columns, and the schema if it is to be
 //! inferred. Later files do not change either.
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -41,6 +44,8 @@ pub struct FileDefinition {
     /// `basePath`, resolved.
     pub(super) base: Option<String>,
     pub(super) reading: FileReading,
+    /// The names of columns that the user's schema repeats, by the names that tell them apart in plans.
+    pub(super) repeated: HashMap<String, String>,
 }
 
 impl FileDefinition {
@@ -88,6 +93,7 @@ impl FileDefinition {
         } else {
             schema
         };
+        let (schema, repeated) = told_apart(&schema);
         let (data_schema, partition_columns) =
             split_schema(&schema, partitions, settings.format.case_sensitive);
         let fs = location.fs.clone();
@@ -107,7 +113,21 @@ impl FileDefinition {
             listing,
             base,
             reading,
+            repeated,
         })
+    }
+
+    /// The columns as the user named them. Spark lets a schema repeat a name until a batch is read.
+    pub fn shown_schema(&self) -> SchemaRef {
+        let schema = self.reading.schema();
+        let shown = schema.fields().iter().map(|field| {
+            let name = self.repeated.get(field.name());
+            name.map_or_else(
+                || Arc::clone(field),
+                |name| Arc::new(field.as_ref().clone().with_name(name)),
+            )
+        });
+        Arc::new(Schema::new(shown.collect::<Fields>()))
     }
 
     /// The `_metadata` column, which rows have if [`FileDefinition::with_metadata_column`] asks for
@@ -300,6 +320,22 @@ pub(super) async fn infer(
         })
         .collect();
     Ok(format.infer_schema(&files).await?)
+}
+
+/// The schema without repeated names, and the names that were repeated by their new ones.
+fn told_apart(schema: &Schema) -> (Schema, HashMap<String, String>) {
+    let (mut seen, mut repeated) = (HashSet::new(), HashMap::new());
+    let fields = schema.fields().iter().enumerate().map(|(index, field)| {
+        if seen.insert(field.name()) {
+            return Arc::clone(field);
+        }
+        let name = format!("{}#{index}", field.name());
+        repeated.insert(name.clone(), field.name().clone());
+        Arc::new(field.as_ref().clone().with_name(name))
+    });
+    let fields: Fields = fields.collect();
+    let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
+    (schema, repeated)
 }
 
 /// Columns in the files, and in the paths. A partition column that the user declared has the user's

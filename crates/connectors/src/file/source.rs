@@ -56,7 +56,10 @@ use super::{
     seen_files::SeenFiles,
     sink::METADATA_DIR,
 };
-use crate::{error::ConnectorError, format::Direction};
+use crate::{
+    error::ConnectorError,
+    format::{Direction, check_all_names},
+};
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -479,6 +482,9 @@ impl Source for FileSource {
     ) -> Result<Vec<Arc<dyn InputPartition>>, BoxError> {
         let start = start.map_or(Ok(BEFORE_FIRST), record)?;
         let end = record(end)?;
+        let schema = self.definition.shown_schema();
+        let case_sensitive = self.definition.settings.format.case_sensitive;
+        check_all_names(schema.fields(), case_sensitive).map_err(ConnectorError::from)?;
         let state = self.state.lock().await;
         let bases = self.bases(&state)?;
         let mut planned = Vec::new();

@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     error::ConnectorError,
-    format::{Direction, FileFormat, file_format},
+    format::{Direction, FileFormat, check_all_names, file_format},
     options::Options,
     settings::ConnectorSettings,
 };
@@ -110,6 +110,7 @@ impl FileTable {
             Some(schema) => nullable(schema),
             None => infer(format.as_ref(), &first.fs, found.files.clone()).await?,
         };
+        check_all_names(schema.fields(), settings.format.case_sensitive)?;
         let (data_schema, partition_columns) =
             split_schema(&schema, partitions, settings.format.case_sensitive);
         format.check_schema(&data_schema, Direction::Read)?;

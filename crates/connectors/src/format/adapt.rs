@@ -45,6 +45,37 @@ pub(crate) fn find(
     }
 }
 
+/// Refuses two columns of one name.
+pub(crate) fn check_names(fields: &Fields, case_sensitive: bool) -> Result<(), FormatError> {
+    let mut seen = std::collections::HashSet::new();
+    for field in fields {
+        let name = if case_sensitive {
+            field.name().clone()
+        } else {
+            field.name().to_lowercase()
+        };
+        if !seen.insert(name.clone()) {
+            return Err(FormatError::DuplicateColumn { column: name });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses two columns, or two fields of a struct at any depth, of one name.
+pub(crate) fn check_all_names(fields: &Fields, case_sensitive: bool) -> Result<(), FormatError> {
+    check_names(fields, case_sensitive)?;
+    for field in fields {
+        match field.data_type() {
+            DataType::Struct(inner) => check_all_names(inner, case_sensitive)?,
+            DataType::List(inner) | DataType::Map(inner, _) => {
+                check_all_names(&Fields::from(vec![Arc::clone(inner)]), case_sensitive)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// A batch of a file as a batch of the wanted schema.
 pub(crate) fn adapt_batch(
     batch: &RecordBatch,

@@ -54,6 +54,7 @@ mod tolerant;
 pub use error::FormatError;
 pub use options::Options;
 
+pub(crate) use adapt::{check_all_names, check_names};
 pub(crate) use encoding::Encoding;
 
 /// Opens a format by its name, case-insensitively.

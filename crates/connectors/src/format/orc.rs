@@ -23,7 +23,6 @@ use super::{
     FormatWriter, Options,
     adapt::{adapt_batch, find, merge, spark_fields},
     input::read_raw,
-    json::check_names,
     spark_type::{field_sql_name, timestamp_type},
 };
 use crate::datetime::Zone;
@@ -127,7 +126,6 @@ impl FileFormat for OrcFormat {
     }
 
     fn check_schema(&self, schema: &SchemaRef, direction: Direction) -> Result<(), FormatError> {
-        check_names(schema.fields(), self.case_sensitive)?;
         if direction == Direction::Read {
             return Ok(());
         }

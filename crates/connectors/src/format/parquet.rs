@@ -39,7 +39,6 @@ use super::{
     FormatWriter, Options, ParquetTimestamps,
     adapt::{adapt_batch, find, merge, nullable, spark_fields},
     input::read_raw,
-    json::check_names,
     spark_type::{schema_from_json, schema_to_json, timestamp_type},
 };
 
@@ -228,8 +227,8 @@ impl FileFormat for ParquetFormat {
         Ok(Arc::new(Schema::new(fields)))
     }
 
-    fn check_schema(&self, schema: &SchemaRef, _direction: Direction) -> Result<(), FormatError> {
-        check_names(schema.fields(), self.case_sensitive)
+    fn check_schema(&self, _schema: &SchemaRef, _direction: Direction) -> Result<(), FormatError> {
+        Ok(())
     }
 
     fn open(

@@ -111,13 +111,17 @@ impl SessionCatalog {
     }
 
     fn read_stream(&self, planner: &Planner<'_>, request: &SourceRequest) -> Result<Resolved> {
-        let definition: Arc<dyn SourceDefinition> = if registry::is_file_format(&request.format) {
+        let definition: Arc<dyn SourceDefinition>;
+        let schema;
+        if registry::is_file_format(&request.format) {
             let files = Handle::current().block_on(FileDefinition::resolve(request))?;
-            Arc::new(files.with_metadata_column())
+            let files = files.with_metadata_column();
+            schema = files.shown_schema();
+            definition = Arc::new(files);
         } else {
-            Handle::current().block_on(registry::source(request))?
-        };
-        let schema = definition.schema();
+            definition = Handle::current().block_on(registry::source(request))?;
+            schema = definition.schema();
+        }
         scan(
             planner,
             StreamTable::new(definition).scan_plan()?,
@@ -175,6 +179,7 @@ fn scan(
 fn fresh(planner: &Planner<'_>, of: &Resolved, qualifier: &[String]) -> Result<Resolved> {
     let mut projection = vec![];
     let mut output = vec![];
+    let mut renamed: HashMap<&Column, Column> = HashMap::new();
     for attribute in &of.output {
         let column = renamed.entry(&attribute.column).or_insert_with(|| {
             let column = planner.ids.column(&attribute.name);
@@ -182,7 +187,6 @@ fn fresh(planner: &Planner<'_>, of: &Resolved, qualifier: &[String]) -> Result<R
             column
         });
         output.push(Attribute {
-    let mut renamed: HashMap<&Column, Column> = HashMap::new();
             column: column.clone(),
             qualifier: qualifier.to_vec(),
             ..attribute.clone()

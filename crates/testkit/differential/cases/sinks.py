@@ -157,6 +157,40 @@ def wrong_options_fail_the_first_batch(spark, env):
     return told
 
 
+@case(timeout_seconds=90)
+def names_that_repeat(spark, env):
+    """A stream may write a name twice, a batch may not; neither may read it, which a stream finds out late."""
+    env.write("in/a.json", [{"a": 1}, {"a": 2}])
+    df = env.events("a int")
+    twice, cases = df.select("a", "a"), df.selectExpr("a", "a + 1 as A")
+    written = {
+        f"{fmt} {name}": outcome(env, rows, fmt, f"{fmt}-{name}")
+        for fmt in ("json", "parquet", "csv", "orc", "memory", "noop", "text")
+        for name, rows in (("twice", twice), ("cases", cases))
+    }
+    batch = spark.createDataFrame([(1,)], "a int")
+    stream = spark.readStream.schema("a int, a int").json(env.path("in"))
+    return {
+        "written": written,
+        "json": env.committed(env.path("json-twice"))["batches"],
+        "batch": {
+            fmt: env.error(lambda: batch.select("a", "a").write.format(fmt).save(env.path(f"b-{fmt}")))
+            for fmt in ("json", "parquet", "csv")
+        },
+        "nested in a batch": env.error(lambda: batch.selectExpr("struct(a, a) as s").write.json(env.path("nested"))),
+        "read in a batch": {
+            text: env.error(lambda: spark.read.schema(text).json(env.path("in")).schema)
+            for text in ("a int, a int", "a int, A int", "s struct<a: int, a: int>", "s array<struct<a: int, A: int>>")
+        },
+        "schema of a stream": env.schema(stream),
+        "a name of a stream": env.error(lambda: stream.select("a").schema),
+        "read in a stream": {
+            text: outcome(env, spark.readStream.schema(text).json(env.path("in")), "noop", f"read {number}")
+            for number, text in enumerate(("a int, a int", "a int, A int", "s struct<a: int, a: int>"))
+        },
+    }
+
+
 @case(timeout_seconds=60)
 def text_looks_at_types_first(spark, env):
     env.write("in/a.json", [{"i": 1}])

@@ -34,7 +34,7 @@ use super::{
     Direction, Encoding, FileFormat, FileRef, FormatError, FormatScan, FormatSettings,
     FormatWriter, Options, ParseMode,
     input::{Chunks, Compressor},
-    json::{check_names, check_ratio, corrupt_column},
+    json::{check_ratio, corrupt_column},
     lines::{Lines, Separator},
 };
 
@@ -194,7 +194,6 @@ impl FileFormat for CsvFormat {
     }
 
     fn check_schema(&self, schema: &SchemaRef, direction: Direction) -> Result<(), FormatError> {
-        check_names(schema.fields(), self.read.case_sensitive)?;
         if direction == Direction::Read {
             corrupt_column(
                 schema.fields(),

@@ -8,7 +8,7 @@ use super::{
     options::JsonOptions,
 };
 use crate::format::{
-    FormatError, ParseMode,
+    FormatError, ParseMode, check_names,
     number::BigDecimal,
     spark_type::{list_type, timestamp_type},
 };
@@ -134,22 +134,6 @@ impl<'a> Inference<'a> {
             (left, right) => merge(left, right),
         })
     }
-}
-
-/// Refuses two columns of one name.
-pub(crate) fn check_names(fields: &Fields, case_sensitive: bool) -> Result<(), FormatError> {
-    let mut seen = std::collections::HashSet::new();
-    for field in fields {
-        let name = if case_sensitive {
-            field.name().clone()
-        } else {
-            field.name().to_lowercase()
-        };
-        if !seen.insert(name.clone()) {
-            return Err(FormatError::DuplicateColumn { column: name });
-        }
-    }
-    Ok(())
 }
 
 fn infer_record(mut lexer: Lexer<'_>, options: &JsonOptions) -> Result<Inferred, Malformed> {

@@ -42,7 +42,6 @@ pub use records::Tiers;
 pub use rows::JsonRows;
 pub use write::JsonTexts;
 
-pub(crate) use infer::check_names;
 pub(crate) use options::{check_ratio, line_separator};
 pub(crate) use records::corrupt_column;
 
@@ -139,7 +138,6 @@ impl FileFormat for JsonFormat {
     }
 
     fn check_schema(&self, schema: &SchemaRef, direction: Direction) -> Result<(), FormatError> {
-        check_names(schema.fields(), self.read.case_sensitive)?;
         if direction == Direction::Read {
             corrupt_column(
                 schema.fields(),
