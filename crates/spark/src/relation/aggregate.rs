@@ -121,6 +121,10 @@ impl Planner<'_> {
         sets: Option<Vec<Vec<usize>>>,
         mut items: Vec<SelectItem>,
     ) -> Result<Resolved> {
+        let asks = |item: &SelectItem| matches!(item, SelectItem::Column { value, .. } if has_grouping_call(&value.expr));
+        if sets.is_none() && items.iter().any(asks) {
+            return Err(SparkError::analysis("UNSUPPORTED_GROUPING_EXPRESSION", &[]));
+        }
         let computed = sets.is_some() || keys.iter().any(|k| k.value.as_column().is_none());
         let mut input = rows.plan.clone();
         if sets.is_some() {
@@ -273,22 +277,11 @@ impl AggregateParts {
             }
             match e {
                 Expr::AggregateFunction(_) => {
-                    let column = match self.grouping_call(&e) {
-                        Some(call) => {
-                            return Ok(Transformed::new(call, true, TreeNodeRecursion::Jump));
-                        }
-                        None if is_grouping_call(&e) => {
-                            let error =
-                                SparkError::analysis("UNSUPPORTED_GROUPING_EXPRESSION", &[]);
-                            return Err(error.into());
-                        }
-                        None => self.aggregate_column(e, planner),
-                    };
-                    Ok(Transformed::new(
-                        Expr::Column(column),
-                        true,
-                        TreeNodeRecursion::Jump,
-                    ))
+                    if let Some(call) = self.grouping_call(&e)? {
+                        return Ok(Transformed::new(call, true, TreeNodeRecursion::Jump));
+                    }
+                    let column = Expr::Column(self.aggregate_column(e, planner));
+                    Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
                 }
                 // Spark computes the time of a window below the aggregation, where it is not grouped by.
                 Expr::ScalarFunction(call) if call.func.name() == "window_time" => {
@@ -320,38 +313,50 @@ impl AggregateParts {
         column
     }
 
-    /// `grouping(key)` and `grouping_id(…)` in terms of DataFusion's id of the grouping set.
-    fn grouping_call(&self, call: &Expr) -> Option<Expr> {
+    /// `grouping(key)` and `grouping_id(…)` in terms of DataFusion's id of the grouping set; `None` for other functions.
+    fn grouping_call(&self, call: &Expr) -> Result<Option<Expr>> {
         let Expr::AggregateFunction(call) = call else {
-            return None;
+            return Ok(None);
         };
-        let sets = self.sets.as_ref();
-        let id = || Expr::Column(Column::new_unqualified(AggregateNode::INTERNAL_GROUPING_ID));
-        let width = self.keys.len();
-        let bit = |index: usize| {
-            let shift = (width - 1 - index) as i64;
-            let id = datafusion::logical_expr::cast(id(), DataType::Int64);
-            datafusion::logical_expr::binary_expr(
-                datafusion::logical_expr::binary_expr(
-                    id,
-                    datafusion::logical_expr::Operator::BitwiseShiftRight,
-                    lit(shift),
-                ),
-                datafusion::logical_expr::Operator::BitwiseAnd,
-                lit(1_i64),
-            )
-        };
-        match call.func.name() {
-            crate::functions::GROUPING if sets.is_some() => {
-                let argument = call.params.args.first()?;
-                let index = self.keys.iter().position(|k| k.value.expr == *argument)?;
-                Some(datafusion::logical_expr::cast(bit(index), DataType::Int8))
-            }
-            crate::functions::GROUPING_ID if sets.is_some() => {
-                Some(datafusion::logical_expr::cast(id(), DataType::Int64))
-            }
-            _ => None,
+        let name = call.func.name();
+        if !GROUPING_CALLS.contains(&name) {
+            return Ok(None);
         }
+        if self.sets.is_none() {
+            return Err(SparkError::analysis("UNSUPPORTED_GROUPING_EXPRESSION", &[]));
+        }
+        let id = Expr::Column(Column::new_unqualified(AggregateNode::INTERNAL_GROUPING_ID));
+        let id = datafusion::logical_expr::cast(id, DataType::Int64);
+        let keys = || self.keys.iter().map(|key| &key.value.expr);
+        let arguments = &call.params.args;
+        if name == crate::functions::GROUPING_ID {
+            if !arguments.is_empty() && !keys().eq(arguments) {
+                return Err(SparkError::analysis(
+                    "GROUPING_ID_COLUMN_MISMATCH",
+                    &[
+                        ("groupingIdColumn", &told(arguments.iter())),
+                        ("groupByColumns", &told(keys())),
+                    ],
+                ));
+            }
+            return Ok(Some(id));
+        }
+        let index = keys().position(|key| arguments.first() == Some(key));
+        let index = index.ok_or_else(|| {
+            SparkError::analysis(
+                "GROUPING_COLUMN_MISMATCH",
+                &[
+                    ("grouping", &told(arguments.iter())),
+                    ("groupingColumns", &told(keys())),
+                ],
+            )
+        })?;
+        let shift = lit((self.keys.len() - 1 - index) as i64);
+        let operator = datafusion::logical_expr::Operator::BitwiseShiftRight;
+        let shifted = datafusion::logical_expr::binary_expr(id, operator, shift);
+        let operator = datafusion::logical_expr::Operator::BitwiseAnd;
+        let bit = datafusion::logical_expr::binary_expr(shifted, operator, lit(1_i64));
+        Ok(Some(datafusion::logical_expr::cast(bit, DataType::Int8)))
     }
 
     fn not_grouped(&self, column: &Column) -> SparkError {
@@ -367,10 +372,26 @@ impl AggregateParts {
     }
 }
 
-/// `grouping(…)` or `grouping_id(…)`, which only an aggregation over grouping sets gives a meaning.
-fn is_grouping_call(call: &Expr) -> bool {
-    matches!(call, Expr::AggregateFunction(call)
-        if [crate::functions::GROUPING, crate::functions::GROUPING_ID].contains(&call.func.name()))
+const GROUPING_CALLS: [&str; 2] = [crate::functions::GROUPING, crate::functions::GROUPING_ID];
+
+/// Whether an expression asks which keys a row is grouped by.
+pub(super) fn has_grouping_call(expr: &Expr) -> bool {
+    let is_one = |e: &Expr| matches!(e, Expr::AggregateFunction(call) if GROUPING_CALLS.contains(&call.func.name()));
+    expr.exists(|e| Ok(is_one(e))).unwrap_or(false)
+}
+
+/// Expressions as the messages about groupings show them: columns with their ids, whose generation is left out.
+fn told<'e>(expressions: impl Iterator<Item = &'e Expr>) -> String {
+    let shown = expressions.map(|expression| match expression {
+        Expr::Column(column) => match column.name.split_once('#') {
+            Some((name, id)) => {
+                format!("{name}#{}", id.split_once('.').map_or(id, |(_, id)| id))
+            }
+            None => column.name.clone(),
+        },
+        other => other.to_string(),
+    });
+    shown.collect::<Vec<_>>().join(",")
 }
 
 fn missing_aggregation(name: &str) -> SparkError {

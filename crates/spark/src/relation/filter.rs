@@ -8,6 +8,7 @@ use spark_connect_proto::{
 };
 
 use super::{
+    aggregate::has_grouping_call,
     input,
     project::{compute_windows, has_aggregate, reads_window},
 };
@@ -80,6 +81,9 @@ impl Planner<'_> {
     /// The rows for which `value` is true.
     pub(crate) fn filtered(&self, rows: Resolved, value: TypedExpr) -> Result<Resolved> {
         let over_aggregate = rows.below.as_ref().is_some_and(|b| b.aggregate.is_some());
+        if has_grouping_call(&value.expr) && !over_aggregate {
+            return Err(SparkError::analysis("UNSUPPORTED_GROUPING_EXPRESSION", &[]));
+        }
         if (has_aggregate(&value.expr) && !over_aggregate) || value.has_window() {
             let inner = with_qualifiers(&invalid_parts(&value), &rows);
             return Err(SparkError::analysis(

@@ -10,6 +10,7 @@ use spark_connect_proto::{
     expression::{ExprType, literal::LiteralType},
 };
 
+use super::aggregate::has_grouping_call;
 use crate::{
     error::{Result, SparkError, quoted},
     expression::{Expressions, SelectItem},
@@ -59,6 +60,9 @@ impl Planner<'_> {
     }
 
     pub(super) fn key(&self, name: String, value: TypedExpr, aliased: bool) -> Result<Key> {
+        if has_grouping_call(&value.expr) {
+            return Err(SparkError::analysis("UNSUPPORTED_GROUPING_EXPRESSION", &[]));
+        }
         if value.has_aggregate() {
             return Err(SparkError::analysis(
                 "GROUP_BY_AGGREGATE",

@@ -6,6 +6,7 @@ use datafusion::{
 use spark_connect_proto::{Join, expression::ExprType, join::JoinType as ProtoJoin};
 use std::sync::Arc;
 
+use super::aggregate::has_grouping_call;
 use crate::{
     cast::coerce,
     coercion,
@@ -55,6 +56,9 @@ impl Planner<'_> {
             Some(condition) => {
                 let scope = Expressions::new(self, vec![&left, &right]);
                 let value = scope.value(condition)?;
+                if has_grouping_call(&value.expr) {
+                    return Err(SparkError::analysis("UNSUPPORTED_GROUPING_EXPRESSION", &[]));
+                }
                 if !scope.take_windows().is_empty() {
                     // Spark adds a window to the one input of a node; its planner breaks down here.
                     return Err(SparkError::plain(

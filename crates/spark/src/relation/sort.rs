@@ -5,7 +5,7 @@ use spark_connect_proto::{
     expression::{ExprType, literal::LiteralType},
 };
 
-use super::input;
+use super::{aggregate::has_grouping_call, input};
 use crate::{
     error::{Result, SparkError},
     expression::Expressions,
@@ -59,6 +59,9 @@ impl Planner<'_> {
             }
         }
         let over_aggregate = rows.below.as_ref().is_some_and(|b| b.aggregate.is_some());
+        if !over_aggregate && values.iter().any(|v| has_grouping_call(&v.expr)) {
+            return Err(SparkError::analysis("UNSUPPORTED_GROUPING_EXPRESSION", &[]));
+        }
         if let Some(value) = values.iter().find(|v| v.has_aggregate() && !over_aggregate) {
             return Err(SparkError::analysis(
                 "UNSUPPORTED_EXPR_FOR_OPERATOR",

@@ -152,3 +152,45 @@ def window_time_grouped_by(spark, env):
 def windows_grouped_by_again(spark, env):
     small = marked(env).groupBy(window("ts", "10 minutes"), "k").agg(count("*").alias("n"))
     return env.run_stream(small.groupBy("window").agg(sum("n").alias("n"), count("*").alias("keys")), "append", STEPS)
+
+
+@case(timeout_seconds=120)
+def what_grouping_may_be_asked(spark, env):
+    """Keys alone, all of them for `grouping_id`, and only where there are sets."""
+    df = spark.createDataFrame([(1, 1), (2, 20), (2, 30)], "i int, v int")
+    df.createOrReplaceTempView("t")
+    told = env.queries(
+        [
+            "select i, grouping(i) from t group by cube(i)",
+            "select i, grouping(v) from t group by cube(i)",
+            "select i, grouping_id(v) from t group by cube(i)",
+            "select i, v, grouping_id(i) from t group by cube(i, v)",
+            "select i, v, grouping_id(v, i) from t group by cube(i, v)",
+            "select i, v, grouping_id(i, v) from t group by cube(i, v)",
+            "select i, grouping_id(i) from t group by i, v grouping sets ((i), (v))",
+            "select grouping(i + 1) from t group by cube(i + 1)",
+            "select i, grouping(i) from t group by i",
+            "select grouping(i) from t",
+            "select i from t group by cube(i) having grouping(i) = 1",
+            "select i from t group by cube(i) order by grouping(i), i",
+            "select i from t group by cube(i) order by grouping(v)",
+            "select i from t group by cube(i) order by grouping_id(v)",
+            "select i from t group by i having grouping(i) = 1",
+            "select i from t group by i order by grouping_id(i)",
+            "select i from t where grouping(i) = 1",
+            "select i from t order by grouping(i)",
+            "select i from t group by grouping(i)",
+            "select i from t group by cube(grouping(i))",
+            "select t.i from t join t u on grouping(t.i) = 1",
+        ]
+    )
+    frames = {
+        "cube": lambda: df.cube("i").agg(grouping("v")),
+        "id of a cube": lambda: df.cube("i").agg(grouping_id("v")),
+        "groupBy": lambda: df.groupBy("i").agg(grouping("i")),
+        "select": lambda: df.select(grouping_id()),
+        "withColumn": lambda: df.withColumn("g", grouping("i")),
+        "filter": lambda: df.filter(grouping("i") == 1),
+    }
+    told.update({name: env.error(lambda: build().schema) for name, build in frames.items()})
+    return told
