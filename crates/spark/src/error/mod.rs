@@ -58,6 +58,25 @@ impl QueryContext {
     }
 }
 
+/// Conditions that an expression raises without telling its place. Most of them come from code that Spark's expressions
+/// share with others.
+const PLACELESS: [&str; 14] = [
+    "CANNOT_PARSE_TIMESTAMP",
+    "CAST_OVERFLOW",
+    "CONVERSION_INVALID_INPUT",
+    "DATETIME_FIELD_OUT_OF_BOUNDS",
+    "DUPLICATED_MAP_KEY",
+    "ILLEGAL_DAY_OF_WEEK",
+    "INCONSISTENT_BEHAVIOR_CROSS_VERSION",
+    "INVALID_FORMAT",
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_TIMEZONE",
+    "INVALID_URL",
+    "MALFORMED_RECORD_IN_PARSING",
+    "USER_RAISED_EXCEPTION",
+    "_LEGACY_ERROR_TEMP_2128",
+];
+
 /// The facts of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorDetails {
@@ -202,9 +221,10 @@ impl SparkError {
         Self::analysis("_LEGACY_ERROR_TEMP_3102", &[("msg", &message.to_string())])
     }
 
-    /// Adds the place in the program, unless it is known already.
+    /// Adds the place in the program, unless it is known already or Spark tells none.
     pub fn with_context(mut self, context: QueryContext) -> Self {
-        if self.0.query_context.is_none() {
+        let placeless = self.class.is_empty() || PLACELESS.iter().any(|class| self.is(class));
+        if self.0.query_context.is_none() && !placeless {
             self.0.message = format!("{}\n{}", self.0.message, context.summary());
             self.0.query_context = Some(context);
         }

@@ -36,6 +36,25 @@ fn sql_context_points_at_the_fragment() {
 }
 
 #[test]
+fn some_conditions_tell_no_place() {
+    let context = QueryContext::Sql {
+        text: "select f(1)".into(),
+        start: 7,
+        stop: 11,
+    };
+    let told = |class: &str| {
+        let error = SparkError::runtime(class, &[]).with_context(context.clone());
+        (
+            error.query_context.is_some(),
+            error.message.contains("== SQL"),
+        )
+    };
+    assert_eq!(told("INVALID_ARRAY_INDEX"), (true, true));
+    assert_eq!(told("USER_RAISED_EXCEPTION"), (false, false));
+    assert_eq!(told("INVALID_PARAMETER_VALUE.PATTERN"), (false, false));
+}
+
+#[test]
 fn error_survives_the_way_through_datafusion() {
     let error = SparkError::runtime("USER_RAISED_EXCEPTION", &[("errorMessage", "x")]);
     let nested = DataFusionError::Context("c".into(), Box::new(error.clone().into()));

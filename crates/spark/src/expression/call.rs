@@ -20,6 +20,9 @@ use crate::{
     typed::TypedExpr,
 };
 
+/// Functions whose own errors Spark throws without their place, of whatever condition they are.
+const PLACELESS: [&str; 3] = ["abs", "make_interval", "split_part"];
+
 impl Expressions<'_> {
     pub(super) fn function_value(
         &self,
@@ -73,7 +76,9 @@ impl Expressions<'_> {
         call.lambdas = lambdas;
         call.distinct = function.is_distinct;
         call.windowed = windowed;
-        call.place = place.cloned();
+        call.place = place
+            .filter(|_| !PLACELESS.contains(&lower.as_str()))
+            .cloned();
         let resolved = registry.call(call);
         match (nested, resolved) {
             (None, resolved) => resolved,

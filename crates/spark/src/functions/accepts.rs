@@ -33,9 +33,13 @@ pub enum Accepts {
     Struct,
     /// Any type that can be ordered. Nothing is cast to it.
     Ordered,
+    /// What can be added up: numbers and ANSI intervals.
+    Summable,
     /// One of several; the order decides which one a value is cast to when several would do.
     OneOf(Vec<Accepts>),
 }
+
+const SUMMABLE: [Accepts; 3] = [Accepts::Numeric, Accepts::DAY_TIME, Accepts::YEAR_MONTH];
 
 impl Accepts {
     /// BOOLEAN.
@@ -94,6 +98,7 @@ impl Accepts {
             Self::Map => matches!(data_type, DataType::Map(_, _)),
             Self::Struct => matches!(data_type, DataType::Struct(_)),
             Self::Ordered => types::is_orderable(data_type),
+            Self::Summable => SUMMABLE.iter().any(|c| c.accepts(data_type)),
             Self::OneOf(choices) => choices.iter().any(|c| c.accepts(data_type)),
         }
     }
@@ -112,6 +117,7 @@ impl Accepts {
             Self::Map => "MAP".into(),
             Self::Struct => "STRUCT".into(),
             Self::Ordered => "ORDERABLE".into(),
+            Self::Summable => return "\"NUMERIC\" or \"ANSI INTERVAL\"".into(),
             Self::OneOf(choices) => {
                 let all: Vec<String> = choices.iter().map(Self::sql).collect();
                 return format!("({})", all.join(" or "));
@@ -133,6 +139,7 @@ impl Accepts {
             Self::ArrayOf(inner) => types::list(inner.default_type()?, true),
             Self::Map => types::map(DataType::Null, DataType::Null, true),
             Self::Struct => DataType::Struct(Default::default()),
+            Self::Summable => return Self::Numeric.default_type(),
             Self::OneOf(choices) => return choices.first()?.default_type(),
         })
     }
@@ -142,8 +149,10 @@ impl Accepts {
         if self.accepts(from) {
             return Some(from.clone());
         }
-        if let Self::OneOf(choices) = self {
-            return closest(choices, from, ansi);
+        match self {
+            Self::Summable => return closest(&SUMMABLE, from, ansi),
+            Self::OneOf(choices) => return closest(choices, from, ansi),
+            _ => {}
         }
         let atomic_target = matches!(self, Self::Type(t) if types::is_atomic(t));
         match (from, self) {

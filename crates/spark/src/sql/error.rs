@@ -291,6 +291,14 @@ impl ParseErrorKind {
                 ("maxValue", max.clone()),
                 ("typeName", (*type_name).to_owned()),
             ],
+            Self::DecimalPrecision { precision } => vec![
+                ("precision", precision.to_string()),
+                ("maxPrecision", "38".to_owned()),
+            ],
+            Self::DecimalScale { scale, precision } => vec![
+                ("scale", scale.to_string()),
+                ("precision", precision.to_string()),
+            ],
             Self::UnsupportedDataType { type_name } => {
                 vec![("typeName", format!("\"{type_name}\""))]
             }

@@ -254,3 +254,52 @@ def configuration(spark, env):
         )
     }
     return told
+
+
+@case
+def broken_statements(spark, env):
+    """At which word a statement stops making sense, and what would have been there."""
+    spark.createDataFrame([(1,)], "i int").createOrReplaceTempView("t")
+    statements = [
+        "", "select", "selec i from t", "select (i from t", "select i from t where i =", "select i from t group i",
+        "select i fro t", "select * from t t2 t3", "select 'abc", "select `a", "select @", "select 1 +",
+        "select cast(1 as)", "select i from t join on i=i", "select i from t; select 1", "select 1 2 3",
+        "with c as select 1", "select i from (select i from t", "select i from t)", "select 1 = = 2",
+        "select 1 between 2", "values (1", "drop", "select map(", "select i -- c\nfrom t wher i",
+        "select i from t where i in ()", "select cast(i as decimal(3, 5)) from t", "insert t values (1)",
+        "create tabl x (a int)"
+    ]
+    return {s: env.error(lambda: spark.sql(s).schema) for s in statements}
+
+
+@case
+def what_cannot_be_added_up(spark, env):
+    arguments = ("array(1)", "map(1, 2)", "struct(1)", "true", "date'2020-01-01'", "x'00'")
+    calls = [f"{f}({a})" for f in ("sum", "avg", "try_sum", "stddev", "bit_and", "max", "collect_set") for a in arguments]
+    return env.queries([f"select {call}" for call in calls])
+
+
+@case(timeout_seconds=60)
+def places_of_errors(spark, env):
+    """Some errors of expressions tell their place in the statement, and some do not."""
+    expressions = [
+        "raise_error('boom')", "assert_true(1 = 2)", "to_timestamp('x', 'yyyy')", "to_date('x', 'yyyy-MM-dd')",
+        "unix_timestamp('x', 'yyyy')", "cast('x' as int)", "cast('x' as timestamp)", "1 / 0", "1 % 0",
+        "2147483647 + 1", "array(1)[4]", "element_at(array(1), 5)", "make_date(2020, 13, 1)",
+        "make_interval(2147483647, 1)", "to_number('x', '999')", "abs(-2147483648)", "-(-2147483648)",
+        "cast(300 as tinyint)", "cast(99999 as decimal(3, 1))", "next_day('2020-01-01', 'zz')",
+        "elt(5, 'a', 'b')", "to_binary('zz', 'hex')", "parse_url('ht tp://x', 'HOST')",
+        "date_format(timestamp'2020-01-01', 'bogus')", "sequence(1, 5, -1)", "array_insert(array(1), 0, 1)",
+        "decode(x'ff', 'bogus')", "from_utc_timestamp('2020-01-01', 'zz')", "map(1, 2, 1, 3)",
+        "map_from_arrays(array(1), array(1, 2))", "split_part('a', 'b', 0)", "regexp_extract('a', '(', 1)",
+        "'a' rlike '('", "bit_get(1, 99)", "mod(1, 0)", "1 div 0"
+    ]
+
+    def places(expression):
+        try:
+            spark.sql(f"select {expression}").collect()
+        except Exception as e:
+            return [context.fragment() for context in e.getQueryContext()]
+        return "no error"
+
+    return {expression: places(expression) for expression in expressions}

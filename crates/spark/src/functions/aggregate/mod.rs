@@ -42,13 +42,7 @@ pub(super) fn register(registry: &mut Registry) {
         Parameters::variadic(0, Accepts::Any),
         count,
     ));
-    let summable = || {
-        Parameters::fixed([Accepts::one_of([
-            Accepts::Numeric,
-            Accepts::DAY_TIME,
-            Accepts::YEAR_MONTH,
-        ])])
-    };
+    let summable = || Parameters::fixed([Accepts::Summable]);
     registry.add(Function::aggregate("sum", summable(), |call| {
         sum::build(call, false)
     }));
@@ -224,7 +218,10 @@ fn collect(call: &Call<'_>, distinct: bool) -> Result<TypedExpr> {
     if distinct && matches!(arg.data_type, DataType::Map(_, _)) {
         return Err(call.mismatch(
             "UNSUPPORTED_INPUT_TYPE",
-            &[("functionName", "`collect_set`"), ("dataType", "\"MAP\"")],
+            &[
+                ("functionName", "`collect_set`"),
+                ("dataType", "\"MAP\" or \"COLLATED STRING\""),
+            ],
         ));
     }
     let element = arg.data_type.clone();

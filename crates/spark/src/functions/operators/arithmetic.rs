@@ -310,8 +310,10 @@ fn negate(call: &Call<'_>) -> Result<TypedExpr> {
         value.nullable,
         value.metadata.clone(),
     );
+    // Spark's overflow of a negation tells no place.
     let inner = Call {
         args: vec![value],
+        place: None,
         ..reduced(call)
     };
     let mut typed = inner
