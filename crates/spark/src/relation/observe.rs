@@ -24,6 +24,12 @@ use crate::{
 impl Planner<'_> {
     pub(super) fn collect_metrics(&self, node: &CollectMetrics) -> Result<Resolved> {
         let rows = self.relation(input(&node.input, "CollectMetrics")?)?;
+        if node.name.is_empty() {
+            return Err(SparkError::analysis(
+                "INVALID_OBSERVED_METRICS.MISSING_NAME",
+                &[("operator", "CollectMetrics")],
+            ));
+        }
         let items = Expressions::new(self, vec![&rows]).select_list(&node.metrics)?;
         items.iter().try_for_each(check_metric)?;
         let metrics = self.global_aggregate(rows.clone(), items)?;
@@ -53,7 +59,7 @@ impl Planner<'_> {
     }
 }
 
-/// Outside of aggregate functions, a metric is a constant.
+/// Outside of aggregate functions, which are plain ones, a metric is a constant.
 fn check_metric(item: &SelectItem) -> Result<()> {
     let SelectItem::Column {
         name,
@@ -87,6 +93,14 @@ fn wrong_part(value: &TypedExpr) -> Result<Option<&'static str>> {
     let mut wrong = None;
     value.expr.apply(|part| {
         Ok(match part {
+            Expr::AggregateFunction(call) if call.params.distinct => {
+                wrong = Some("AGGREGATE_EXPRESSION_WITH_DISTINCT_UNSUPPORTED");
+                TreeNodeRecursion::Stop
+            }
+            Expr::AggregateFunction(call) if call.params.filter.is_some() => {
+                wrong = Some("AGGREGATE_EXPRESSION_WITH_FILTER_UNSUPPORTED");
+                TreeNodeRecursion::Stop
+            }
             Expr::AggregateFunction(_) => TreeNodeRecursion::Jump,
             Expr::Column(_) => {
                 wrong = Some("NON_AGGREGATE_FUNC_ARG_IS_ATTRIBUTE");

@@ -296,3 +296,54 @@ def current_timestamp_is_fixed_in_a_batch(spark, env):
     )
     query.stop()
     return told
+
+
+@case(timeout_seconds=60)
+def an_observed_dataframe_that_is_used_twice(spark, env):
+    from pyspark.sql import Observation, functions as F
+
+    uses = {
+        "union": lambda df: df.union(df),
+        "union of parts": lambda df: df.where("id > 1").union(df.where("id < 3")),
+        "three times": lambda df: df.union(df).union(df.select((F.col("id") + 1).alias("id"))),
+        "join": lambda df: df.alias("a").join(df.alias("b"), F.expr("a.id = b.id")).select("a.id"),
+    }
+    told = {}
+    for name, use in uses.items():
+        seen = Observation()
+        rows = use(spark.range(3).observe(seen, F.count("*").alias("n"), F.sum("id").alias("s"))).count()
+        told["batch " + name] = [rows, seen.get]
+        folder = "in_" + name.replace(" ", "_")
+        stream = env.events("id int", folder).observe("seen", F.count("*").alias("n"), F.sum("id").alias("s"))
+        query = env.start(use(stream))
+        env.write(f"{folder}/0.json", [{"id": i} for i in range(3)])
+        query.processAllAvailable()
+        reports = [metrics(r) for p in query.recentProgress for r in p.observedMetrics.values()]
+        told["stream " + name] = [spark.table(query.name).count(), reports]
+        query.stop()
+    return told
+
+
+@case
+def what_cannot_be_observed(spark, env):
+    from pyspark.sql import Observation, functions as F
+
+    frames = {"batch": spark.range(3), "stream": env.events("id int")}
+    metric = {
+        "count distinct": F.count_distinct("id").alias("n"),
+        "sum distinct": F.sum_distinct("id").alias("n"),
+        "within": (F.count_distinct("id") + 1).alias("n"),
+        "no alias": F.count_distinct("id"),
+        "filter": F.expr("count(id) filter (where id > 1)").alias("n"),
+        "count_if": F.count_if(F.col("id") > 1).alias("n"),
+    }
+    told = {
+        f"{kind} {name}": env.attempt(lambda: str(df.observe("seen", of).schema.names))
+        for kind, df in frames.items()
+        for name, of in metric.items()
+    }
+    told["no name"] = env.attempt(lambda: Observation(""))
+    unnamed = env.error(lambda: spark.range(3).observe("", F.count("*").alias("n")).schema)
+    # Its parameter is a plan.
+    told["empty name"] = [unnamed["exception"], unnamed["condition"]]
+    return told

@@ -78,6 +78,9 @@ impl ExecutionPlan for ObserveExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let collector = context.session_config().get_extension::<ObservedMetrics>();
+        if let Some(collector) = &collector {
+            collector.begin(&self.observer)?;
+        }
         let rows = self.input.execute(partition, context)?;
         let Some(collector) = collector else {
             return Ok(rows);

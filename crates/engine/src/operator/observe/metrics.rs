@@ -84,21 +84,45 @@ impl Observer {
     }
 }
 
-/// What was gathered under each name, and for whom.
-type ByName = BTreeMap<String, (Arc<Observer>, Gathered)>;
-
 /// Gathers what the partitions of a plan have observed.
+///
+/// One observation may stand in a plan twice, as in a union of a DataFrame with itself. Each place counts for itself and
+/// all of them come to the same; the last place in the plan is what is told.
 #[derive(Debug, Default)]
 pub struct ObservedMetrics {
-    by_name: Mutex<ByName>,
+    /// In the order of the plan: an operator is started before its inputs, and these from the left.
+    places: Mutex<Vec<Place>>,
+}
+
+/// An observation in a plan, and what its partitions have gathered.
+#[derive(Debug)]
+struct Place {
+    observer: Arc<Observer>,
+    gathered: Option<Gathered>,
 }
 
 impl ObservedMetrics {
+    /// Says that a partition begins to gather.
+    pub(super) fn begin(&self, observer: &Arc<Observer>) -> Result<()> {
+        let mut places = self.lock()?;
+        if !places.iter().any(|place| place.is_of(observer)) {
+            places.push(Place {
+                observer: Arc::clone(observer),
+                gathered: None,
+            });
+        }
+        Ok(())
+    }
+
     /// Adds what one partition saw.
     pub(super) fn merge(&self, observer: &Arc<Observer>, partition: Gathered) -> Result<()> {
-        let mut by_name = self.lock()?;
-        let Some((_, all)) = by_name.get_mut(&observer.name) else {
-            by_name.insert(observer.name.clone(), (Arc::clone(observer), partition));
+        let mut places = self.lock()?;
+        // Gone if the metrics were taken meanwhile: nobody asks any more.
+        let Some(place) = places.iter_mut().find(|place| place.is_of(observer)) else {
+            return Ok(());
+        };
+        let Some(all) = &mut place.gathered else {
+            place.gathered = Some(partition);
             return Ok(());
         };
         for (into, mut from) in all.0.iter_mut().zip(partition.0) {
@@ -111,17 +135,25 @@ impl ObservedMetrics {
 
     /// The metrics by name, a row each. To be asked once, when the plan has run.
     pub fn take(&self) -> Result<BTreeMap<String, RecordBatch>> {
-        let by_name = std::mem::take(&mut *self.lock()?);
-        let rows = by_name.into_iter().map(|(name, (observer, mut all))| {
-            let row = observer.finish(&mut all)?;
-            Ok((name, row))
-        });
-        rows.collect()
+        let places = std::mem::take(&mut *self.lock()?);
+        let mut rows = BTreeMap::new();
+        for Place { observer, gathered } in places {
+            if let Some(mut gathered) = gathered {
+                rows.insert(observer.name.clone(), observer.finish(&mut gathered)?);
+            }
+        }
+        Ok(rows)
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, ByName>> {
-        self.by_name
+    fn lock(&self) -> Result<MutexGuard<'_, Vec<Place>>> {
+        self.places
             .lock()
             .map_err(|_| internal_datafusion_err!("the collector of metrics was poisoned"))
+    }
+}
+
+impl Place {
+    fn is_of(&self, observer: &Arc<Observer>) -> bool {
+        Arc::ptr_eq(&self.observer, observer)
     }
 }
