@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::{
-    StreamingQueryEvent,
+    StateProvider, StreamingQueryEvent,
     construct::Batch,
     output::named,
     progress::{
@@ -448,10 +448,12 @@ impl OpenRun {
     fn operator_progress(&self, observations: &Observations) -> Vec<StateOperatorProgress> {
         let reported = observations.operators();
         let of = |operator: &crate::plan::StatefulOperator| {
+        let settings = &self.settings;
+        let counted = settings.total_rows || settings.state_provider != StateProvider::Lsm;
             let metrics = reported.get(&operator.id).cloned().unwrap_or_default();
             StateOperatorProgress {
                 operator_name: operator.name,
-                num_rows_total: metrics.rows_total,
+                num_rows_total: if counted { metrics.rows_total } else { 0 },
                 num_rows_updated: metrics.rows_updated,
                 all_updates_time_ms: metrics.updates_us / 1000,
                 num_rows_removed: metrics.rows_removed,

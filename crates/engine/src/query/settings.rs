@@ -41,6 +41,9 @@ pub struct QuerySettings {
     /// State stores whose last snapshot a report tells, of each operator
     /// (`spark.sql.streaming.stateStore.numStateStoreInstanceMetricsToReport`).
     pub reported_stores: usize,
+    /// Whether reports count the rows of state on the local disk
+    /// (`spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows`).
+    pub total_rows: bool,
     /// Pause between two idle events, in milliseconds.
     pub idle_event_interval_ms: i64,
     /// Deltas between two snapshots of a state store.
@@ -75,6 +78,7 @@ impl Default for QuerySettings {
             polling_delay_ms: 10,
             recent_progress: 100,
             reported_stores: 5,
+            total_rows: true,
             idle_event_interval_ms: 10_000,
             min_deltas_for_snapshot: 10,
             state_compression: StateCompression::default(),

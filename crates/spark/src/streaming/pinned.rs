@@ -115,6 +115,9 @@ pub(super) fn settings(conf: &RuntimeConf, parallelism: usize) -> Result<QuerySe
             .get_option("spark.sql.streaming.stateStore.numStateStoreInstanceMetricsToReport")
             .and_then(|most| most.trim().parse().ok())
             .unwrap_or(defaults.reported_stores),
+        total_rows: conf
+            .get_option("spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows")
+            .is_none_or(|count| !count.trim().eq_ignore_ascii_case("false")),
         idle_event_interval_ms: delay(
             "spark.sql.streaming.noDataProgressEventInterval",
             defaults.idle_event_interval_ms,

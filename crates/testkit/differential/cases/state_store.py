@@ -288,3 +288,22 @@ def operators_of_duplicates(spark, env):
         "duplicates": shown(env, metadata(duplicates)),
         "state of duplicates": shown(env, reader(spark, duplicates).drop("partition_id")),
     }
+
+
+@case(timeout_seconds=60)
+def the_rows_of_state_are_counted_if_that_is_asked_for(spark, env):
+    key = "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows"
+    told = {}
+    for name, provider in [("hdfs", HDFS), ("rocksdb", ROCKSDB)]:
+        for counted in ("true", "false"):
+            spark.conf.set(PROVIDER, provider)
+            spark.conf.set(key, counted)
+            folder = f"{name}_{counted}"
+            query = env.start(env.events("k int", folder).groupBy("k").count(), "update")
+            for number in range(2):
+                env.write(f"{folder}/{number}.json", [{"k": 1}, {"k": number + 2}])
+                query.processAllAvailable()
+            operators = [p.stateOperators[0] for p in query.recentProgress if p.numInputRows]
+            told[folder] = [[o.numRowsTotal, o.numRowsUpdated] for o in operators]
+            query.stop()
+    return told
