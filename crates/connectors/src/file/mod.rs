@@ -18,7 +18,7 @@
 //! | `partition_values` | columns in directory names |
 //! | `definition`, `source`, `cleaner` | the streaming source |
 //! | `scan`, `filter` | reading |
-//! | `table` | the batch table |
+//! | `table`, `index` | the batch table, and which files it has |
 //! | `writer`, `sink`, `batch_write` | writing |
 //!
 //! The bytes of the files are [`crate::format`]'s.
@@ -28,6 +28,7 @@ mod cleaner;
 mod definition;
 mod filter;
 mod glob;
+mod index;
 mod listing;
 mod location;
 mod options;

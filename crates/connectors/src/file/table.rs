@@ -1,8 +1,8 @@
 //! `spark.read.format("json").load(paths)`: files as a DataFusion table.
 //!
-//! The files are those that are there when the table is described. If the one path is the output of
-//! a file sink, its log says which they are. Filters on partition columns leave out whole files.
-use std::sync::Arc;
+//! The files are those of its index: as they were listed when the table was described, until it is
+//! told to look again. Filters on partition columns leave out whole files.
+use std::{any::Any, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions},
@@ -23,24 +23,18 @@ use datafusion::{
         streaming::{PartitionStream, StreamingTableExec},
     },
 };
-use millstream_checkpoint::{Faults, SinkLog, storage};
 use millstream_engine::{
-    source::{InputPartition, ScanRequest},
+    source::{InputPartition, ScanRequest, WatchedTable},
     time::ClockRef,
 };
 
 use super::{
-    admission::NewFile,
-    definition::{
-        bases, exists, infer, list_once, nullable, partition_columns, split_schema, value_rules,
-    },
+    definition::{bases, infer, nullable, partition_columns, split_schema, value_rules},
     filter::only_uses,
-    glob::is_glob,
-    listing::Found,
-    location::{Location, name_of},
+    index::{FileIndex, Paths, find, locations},
+    location::Location,
     options::{ListingOptions, Tolerance},
     scan::{FilePartition, FileReading, PlannedFile, pack},
-    sink::METADATA_DIR,
 };
 use crate::{
     error::ConnectorError,
@@ -70,7 +64,8 @@ pub struct BatchReadRequest {
 #[derive(Debug, Clone)]
 pub struct FileTable {
     reading: Arc<FileReading>,
-    files: Vec<PlannedFile>,
+    /// Shared by all clones.
+    index: Arc<FileIndex>,
     settings: ConnectorSettings,
 }
 
@@ -97,7 +92,7 @@ impl FileTable {
             return Err(ConnectorError::PathRequired);
         };
         let listing = ListingOptions::parse(options)?;
-        let found = find(&locations, &listing, request).await?;
+        let (found, by_log) = find(&locations, &listing, request).await?;
         let rules = value_rules(settings);
         let base = listing
             .base_path
@@ -123,16 +118,54 @@ impl FileTable {
             tolerance: Tolerance::parse(options, settings)?,
             with_metadata: false,
         };
-        let planned = found
-            .files
-            .into_iter()
-            .map(|file| reading.plan(file, &bases));
-        let files = planned.collect::<Result<_, _>>()?;
+        let reading = Arc::new(reading);
+        let paths = Paths {
+            request: request.clone(),
+            locations,
+            listing,
+            bases,
+        };
+        let index = FileIndex::new(paths, Arc::clone(&reading), found, by_log)?;
         Ok(Self {
-            reading: Arc::new(reading),
-            files,
+            reading,
+            index: Arc::new(index),
             settings: settings.clone(),
         })
+    }
+
+    /// The same files, as listed before, read as `request` says, which differs in its settings at
+    /// most.
+    ///
+    /// # Errors
+    /// If the settings contradict the options.
+    pub fn read_as(&self, request: &BatchReadRequest) -> Result<Self, ConnectorError> {
+        let BatchReadRequest {
+            options, settings, ..
+        } = request;
+        let reading = FileReading {
+            format: file_format(&request.format, options, &settings.format)?,
+            rules: value_rules(settings),
+            tolerance: Tolerance::parse(options, settings)?,
+            ..self.reading.as_ref().clone()
+        };
+        Ok(Self {
+            reading: Arc::new(reading),
+            index: Arc::clone(&self.index),
+            settings: settings.clone(),
+        })
+    }
+
+    /// Whether the files are those of a file sink's log.
+    pub fn is_output_of_a_sink(&self) -> bool {
+        self.index.is_by_log()
+    }
+
+    /// Lists the files anew, for all clones and for the queries that read them.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub async fn refresh(&self) -> Result<(), ConnectorError> {
+        self.index.refresh().await
     }
 
     /// The same files, with the `_metadata` column as the last one.
@@ -148,10 +181,15 @@ impl FileTable {
 
     /// URLs of the files, in no order.
     pub fn input_files(&self) -> Vec<String> {
-        self.files
-            .iter()
-            .map(|file| file.file.url.clone())
-            .collect()
+        let files = self.index.files();
+        files.iter().map(|file| file.file.url.clone()).collect()
+    }
+
+    /// The table behind a provider, if it is one of files.
+    pub fn of(provider: &Arc<dyn TableProvider>) -> Option<&Self> {
+        let watched: &dyn Any = provider.as_ref();
+        let inside: &dyn Any = watched.downcast_ref::<WatchedTable>()?.table().as_ref();
+        inside.downcast_ref()
     }
 
     /// A plan that scans the table under `name`.
@@ -159,11 +197,14 @@ impl FileTable {
     /// # Errors
     /// If DataFusion refuses the schema.
     pub fn into_plan(self, name: &str) -> Result<LogicalPlan> {
-        LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(self)), None)?.build()
+        let watch = Arc::clone(&self.index);
+        let watched = WatchedTable::new(Arc::new(self), watch);
+        LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(watched)), None)?.build()
     }
 
     /// The files whose partition values may satisfy the filters.
     fn pruned(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PlannedFile>> {
+        let files = self.index.files();
         let columns = &self.reading.partition_columns;
         let schema = Arc::new(Schema::new(columns.clone()));
         let usable = filters
@@ -171,17 +212,16 @@ impl FileTable {
             .filter(|filter| only_uses(filter, columns))
             .cloned();
         let Some(filter) = conjunction(usable) else {
-            return Ok(self.files.clone());
+            return Ok(files.to_vec());
         };
         let filter =
             state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
-        let values = partition_batch(&schema, &self.files)?;
-        let verdicts = filter.evaluate(&values)?.into_array(self.files.len())?;
+        let values = partition_batch(&schema, &files)?;
+        let verdicts = filter.evaluate(&values)?.into_array(files.len())?;
         let verdicts: &BooleanArray = verdicts
             .as_boolean_opt()
             .ok_or_else(|| internal_datafusion_err!("a filter is not a boolean"))?;
-        let kept = self
-            .files
+        let kept = files
             .iter()
             .zip(verdicts)
             .filter(|(_, verdict)| *verdict == Some(true));
@@ -214,93 +254,6 @@ fn partition_batch(schema: &SchemaRef, files: &[PlannedFile]) -> Result<RecordBa
         columns,
         &options,
     )?)
-}
-
-fn locations(request: &BatchReadRequest) -> Result<Vec<Location>, ConnectorError> {
-    let path = request.options.get("path");
-    if path.is_some() && !request.paths.is_empty() {
-        return Err(ConnectorError::PathGivenTwice { method: "load" });
-    }
-    let paths = path
-        .into_iter()
-        .chain(request.paths.iter().map(String::as_str));
-    let locations = paths.map(Location::parse).collect::<Result<Vec<_>, _>>()?;
-    let root = |location: &Location| location.at("").hadoop_text();
-    if let [first, others @ ..] = locations.as_slice()
-        && let Some(other) = others.iter().find(|other| root(other) != root(first))
-    {
-        return Err(ConnectorError::Unsupported {
-            feature: format!(
-                "reading from {} and {} at once",
-                first.hadoop_text(),
-                other.hadoop_text()
-            ),
-        });
-    }
-    Ok(locations)
-}
-
-async fn find(
-    locations: &[Location],
-    listing: &ListingOptions,
-    request: &BatchReadRequest,
-) -> Result<Found, ConnectorError> {
-    if let [location] = locations
-        && let Some(found) = find_by_log(location, listing, request).await?
-    {
-        return Ok(found);
-    }
-    let mut found = Found::default();
-    for location in locations {
-        let one = list_once(location.clone(), listing.clone()).await?;
-        let there = if is_glob(&location.path) {
-            !one.roots.is_empty()
-        } else {
-            exists(location).await?
-        };
-        if !there {
-            return Err(ConnectorError::PathNotFound {
-                path: location.hadoop_text(),
-            });
-        }
-        found.files.extend(one.files);
-        found.roots.extend(one.roots);
-    }
-    found.files.sort_by(|a, b| a.path.cmp(&b.path));
-    found.files.dedup_by(|a, b| a.path == b.path);
-    Ok(found)
-}
-
-/// The files of a file sink's output, if the path is one.
-async fn find_by_log(
-    location: &Location,
-    listing: &ListingOptions,
-    request: &BatchReadRequest,
-) -> Result<Option<Found>, ConnectorError> {
-    let settings = &request.settings;
-    let metadata = location.child(METADATA_DIR);
-    if settings.ignore_sink_metadata || is_glob(&location.path) || !exists(&metadata).await? {
-        return Ok(None);
-    }
-    let options = settings.log_options(settings.sink_log, None);
-    let log = SinkLog::open(storage::open(&metadata.url())?, options, Faults::none()).await?;
-    let files = log.all_files(request.clock.now_ms()).await?;
-    let matches = |path: &str| {
-        listing
-            .name_filter
-            .as_ref()
-            .is_none_or(|filter| filter.matches(name_of(path)))
-    };
-    let files = files.into_iter().map(|file| NewFile {
-        path: location.fs.path_of(&file.path),
-        size: file.size,
-        modified_ms: file.modification_time,
-    });
-    let files = files.filter(|file| matches(&file.path)).collect();
-    Ok(Some(Found {
-        files,
-        roots: vec![location.path.clone()],
-    }))
 }
 
 #[async_trait]

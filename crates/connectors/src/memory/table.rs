@@ -16,7 +16,7 @@ use datafusion::{
     logical_expr::{Expr, TableType},
     physical_plan::ExecutionPlan,
 };
-use millstream_engine::plan::OutputMode;
+use millstream_engine::{BoxError, plan::OutputMode, source::TableWatch};
 
 /// The output of one query so far.
 #[derive(Debug)]
@@ -72,6 +72,15 @@ impl MemoryTable {
             OutputMode::Append | OutputMode::Update => content.rows.extend(rows),
             OutputMode::Complete => content.rows = rows,
         }
+    }
+}
+
+/// Every batch that was added made it another table.
+#[async_trait]
+impl TableWatch for MemoryTable {
+    async fn stamp(&self) -> Result<u64, BoxError> {
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(content.latest_batch.map_or(0, |latest| latest + 1))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! DataFusion's plans hold state: repartitioning has its channels, a hash join the table that it has built of its left
 //! input. All of that must go before a plan runs again, except where that table is the same for every batch: a stream
-//! joined with a table that cannot change while the query runs. Building it again would make every batch as slow as the
+//! joined with a table that has not changed since. Building it again would make every batch as slow as the
 //! table is long.
 //!
 //! A join keeps its table if
@@ -11,9 +11,11 @@
 //!    (neither the time of the batch nor random numbers), over data that was listed or held when the plan was made;
 //! 2. it reports nothing about the left rows that found no match: those marks would outlive the batch.
 //!
+//! A table that has changed makes another plan ([`RunPlan::replace`]), with nothing kept.
+//!
 //! A kept join also keeps its metrics, which grow with every batch and cannot be cleared. So everything is let go of
 //! once in [`BATCHES_PER_BUILD`] batches.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::{
     common::{JoinType, Result, tree_node::TreeNode},
@@ -46,17 +48,38 @@ pub(super) struct RunPlan(Mutex<Kept>);
 #[derive(Debug)]
 struct Kept {
     plan: Arc<dyn ExecutionPlan>,
+    /// What the tables were of which it was made.
+    stamps: Vec<u64>,
     batches: u64,
 }
 
 impl RunPlan {
-    pub fn new(plan: Arc<dyn ExecutionPlan>) -> Self {
-        Self(Mutex::new(Kept { plan, batches: 0 }))
+    /// A plan made of tables with these stamps.
+    pub fn new(plan: Arc<dyn ExecutionPlan>, stamps: Vec<u64>) -> Self {
+        Self(Mutex::new(Kept {
+            plan,
+            stamps,
+            batches: 0,
+        }))
+    }
+
+    /// Whether it was made of tables with these stamps.
+    pub fn is_of(&self, stamps: &[u64]) -> bool {
+        self.lock().stamps == stamps
+    }
+
+    /// Goes on with a plan made of tables that have become others; nothing is kept of what was built.
+    pub fn replace(&self, plan: Arc<dyn ExecutionPlan>, stamps: Vec<u64>) {
+        *self.lock() = Kept {
+            plan,
+            stamps,
+            batches: 0,
+        };
     }
 
     /// The plan for the next batch.
     pub fn for_batch(&self) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lock();
         if kept.batches.is_multiple_of(BATCHES_PER_BUILD) && kept.batches > 0 {
             kept.plan = reset_plan_states(Arc::clone(&kept.plan))?;
         }
@@ -66,8 +89,11 @@ impl RunPlan {
 
     /// The plan to look at.
     pub fn plan(&self) -> Arc<dyn ExecutionPlan> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&kept.plan)
+        Arc::clone(&self.lock().plan)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,7 +211,7 @@ mod tests {
             NullEquality::NullEqualsNothing,
             false,
         );
-        RunPlan::new(Arc::new(join.unwrap()))
+        RunPlan::new(Arc::new(join.unwrap()), vec![])
     }
 
     async fn run(plan: &RunPlan) -> usize {

@@ -6,6 +6,9 @@
 //! 3. The time of the batch is bound to the run's cell.
 //! 4. DataFusion optimises and plans the rest, under settings that suit plans which run many times: no dynamic filters
 //!    (they cannot be reset), no round-robin repartitioning (it costs more than a small batch), no repartitioned joins.
+//!
+//! Once, but for tables that change while the query runs: then the last step is made again, with what they are now. What it
+//! numbers, it numbers in the logical plan, which stays.
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -33,7 +36,7 @@ use super::{
 };
 use crate::{
     operator::{self, OperatorStore, stores_of},
-    source::StreamTable,
+    source::{StreamTable, TableWatch, WatchedTable, stamps},
     time::WatermarkFlow,
 };
 
@@ -59,6 +62,9 @@ pub struct StreamingPlan {
     /// The time of the batch that runs next.
     pub batch_time: BatchTime,
     optimized: LogicalPlan,
+    session: SessionState,
+    /// Of the tables beside the streams.
+    tables: Vec<Arc<dyn TableWatch>>,
     physical: RunPlan,
 }
 
@@ -79,10 +85,10 @@ impl StreamingPlan {
         let plan = bind_batch_time(plan, &batch_time)?;
         let session = streaming_session(session, parallelism);
         let optimized = session.optimize(&plan)?;
-        let physical = session
-            .query_planner()
-            .create_physical_plan(&optimized, &session)
-            .await?;
+        let tables = WatchedTable::watches(&optimized)?;
+        // Asked first: a change while the plan is made shows in the next batch.
+        let stamps = stamps(&tables).await?;
+        let physical = physical(&optimized, &session).await?;
         Ok(Self {
             watermark_flow: rewrite.flow(),
             redefines_watermark: rewrite.redefines_watermark,
@@ -94,12 +100,20 @@ impl StreamingPlan {
             descriptions,
             batch_time,
             optimized,
-            physical: RunPlan::new(physical),
+            session,
+            tables,
+            physical: RunPlan::new(physical, stamps),
         })
     }
 
-    /// The physical plan for a batch: whatever another batch left in its operators is gone, but for built tables.
-    pub fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
+    /// The physical plan for a batch: whatever another batch left in its operators is gone, but for built tables; these
+    /// too if a table is not what it was.
+    pub async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        let stamps = stamps(&self.tables).await?;
+        if !self.physical.is_of(&stamps) {
+            let plan = physical(&self.optimized, &self.session).await?;
+            self.physical.replace(plan, stamps);
+        }
         self.physical.for_batch()
     }
 
@@ -127,6 +141,14 @@ impl StreamingPlan {
             format!("== Physical Plan ==\n{physical}")
         }
     }
+}
+
+async fn physical(
+    optimized: &LogicalPlan,
+    session: &SessionState,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let planner = session.query_planner();
+    planner.create_physical_plan(optimized, session).await
 }
 
 /// Ids of the stateful operators of a rewritten plan, each before its inputs.

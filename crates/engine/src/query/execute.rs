@@ -110,7 +110,7 @@ impl OpenRun {
         let observations = Arc::new(Observations::new(self.sources.len()));
         let context = self.context(&batch, inputs, watermarks, &observations);
         let physical = watch
-            .time_async("queryPlanning", async { self.physical(&batch) })
+            .time_async("queryPlanning", self.physical(&batch))
             .await?;
         let sink_batch = SinkBatch {
             batch_id: batch.batch_id,
@@ -162,13 +162,14 @@ impl OpenRun {
         Ok(true)
     }
 
-    fn physical(&self, batch: &Batch) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
+    async fn physical(&self, batch: &Batch) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
         self.plan
             .batch_time
             .set_ms(batch.record.metadata.batch_timestamp_ms);
+        let physical = self.plan.physical().await.map_err(EngineError::Plan)?;
         self.shared
             .set_plan(|| (self.plan.explain(false), self.plan.explain(true)));
-        self.plan.physical().map_err(EngineError::Plan)
+        Ok(physical)
     }
 
     /// What every source has to read, dealt out to the partitions of its scan.
@@ -447,9 +448,9 @@ impl OpenRun {
 
     fn operator_progress(&self, observations: &Observations) -> Vec<StateOperatorProgress> {
         let reported = observations.operators();
-        let of = |operator: &crate::plan::StatefulOperator| {
         let settings = &self.settings;
         let counted = settings.total_rows || settings.state_provider != StateProvider::Lsm;
+        let of = |operator: &crate::plan::StatefulOperator| {
             let metrics = reported.get(&operator.id).cloned().unwrap_or_default();
             StateOperatorProgress {
                 operator_name: operator.name,

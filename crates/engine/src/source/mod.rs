@@ -10,6 +10,7 @@
 mod memory;
 mod scan;
 mod table;
+mod watched;
 
 use std::{fmt, fmt::Debug, sync::Arc};
 
@@ -25,6 +26,8 @@ use millstream_checkpoint::{Faults, storage::StorageRef};
 pub use memory::MemoryStream;
 pub use scan::StreamScanExec;
 pub use table::{RelationId, StreamTable};
+pub(crate) use watched::stamps;
+pub use watched::{TableWatch, WatchedTable};
 
 use crate::{BoxError, time::ClockRef};
 

@@ -21,7 +21,7 @@ use millstream_connectors::{
     settings::ConnectorSettings,
     statestore,
 };
-use millstream_engine::source::{SourceDefinition, StreamTable};
+use millstream_engine::source::{SourceDefinition, StreamTable, WatchedTable};
 use spark_connect_proto::{
     Catalog as CatalogRelation, CommonInlineUserDefinedFunction, read::DataSource,
 };
@@ -60,20 +60,21 @@ impl SessionCatalog {
         }
     }
 
-    fn read_files(&self, planner: &Planner<'_>, request: SourceRequest) -> Result<Resolved> {
-        let request = BatchReadRequest {
+    fn batch_request(&self, request: SourceRequest) -> BatchReadRequest {
+        BatchReadRequest {
             format: request.format,
             options: request.options,
             paths: request.paths,
             user_schema: request.user_schema,
             settings: request.settings,
             clock: Arc::clone(&self.session.inner.environment.streaming().clock),
-        };
-        let table = Handle::current()
-            .block_on(FileTable::resolve(&request))?
-            .with_metadata_column();
-        let schema = table.schema();
-        scan(planner, table.into_plan("files")?, &schema, vec![], false)
+        }
+    }
+
+    fn read_files(&self, planner: &Planner<'_>, request: SourceRequest) -> Result<Resolved> {
+        let request = self.batch_request(request);
+        let table = Handle::current().block_on(FileTable::resolve(&request))?;
+        scan_files(planner, table)
     }
 
     fn read_state(&self, planner: &Planner<'_>, request: &SourceRequest) -> Result<Resolved> {
@@ -104,7 +105,9 @@ impl SessionCatalog {
         let mut resolved = if streaming {
             self.read_stream(planner, &request)?
         } else {
-            self.read_files(planner, request)?
+            let request = self.batch_request(request);
+            let files = self.session.inner.relations.files(table, &request);
+            scan_files(planner, Handle::current().block_on(files)?)?
         };
         qualify(&mut resolved, &table.qualified_name());
         Ok(resolved)
@@ -134,6 +137,12 @@ impl SessionCatalog {
 
 /// Name of the column that tells where a row of a file comes from.
 const METADATA_COLUMN: &str = "_metadata";
+
+fn scan_files(planner: &Planner<'_>, table: FileTable) -> Result<Resolved> {
+    let table = table.with_metadata_column();
+    let schema = table.schema();
+    scan(planner, table.into_plan("files")?, &schema, vec![], false)
+}
 
 /// A scan as a relation; a file's `_metadata` is there for those who ask for it.
 fn scan(
@@ -224,7 +233,9 @@ impl Catalog for SessionCatalog {
         let [.., table] = name else { return Ok(None) };
         if let ([_], Some(memory)) = (name, self.session.inner.memory_tables.get(table)) {
             let schema = memory.table_schema();
-            let provider: Arc<dyn TableProvider> = Arc::new(NumberedMemoryTable::new(memory));
+            let rows = NumberedMemoryTable::new(Arc::clone(&memory));
+            let provider: Arc<dyn TableProvider> =
+                Arc::new(WatchedTable::new(Arc::new(rows), memory));
             let source =
                 LogicalPlanBuilder::scan("memory", provider_as_source(provider), None)?.build()?;
             return scan(planner, source, &schema, name.to_vec(), false).map(Some);

@@ -227,6 +227,7 @@ pub(super) fn statement(
         }
         sql::Command::RefreshTable { table } => {
             listing::relation(planner, table)?;
+            listing::refresh(session, table)?;
             nothing(planner)
         }
         sql::Command::ClearCache | sql::Command::UncacheTable { .. } => nothing(planner),

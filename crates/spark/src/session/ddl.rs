@@ -81,6 +81,7 @@ fn forget(session: &Session, name: &str) -> bool {
     let Some(table) = lock(&session.environment().tables).remove(name) else {
         return false;
     };
+    session.inner.relations.forget(name);
     if is_managed(session, &table)
         && let Err(error) = std::fs::remove_dir_all(&table.location)
     {
@@ -128,6 +129,7 @@ pub(super) fn truncate_table(
     }
     std::fs::remove_dir_all(&saved.location).map_err(failed)?;
     std::fs::create_dir_all(&saved.location).map_err(failed)?;
+    Handle::current().block_on(session.inner.relations.written(&saved.name))?;
     nothing(planner)
 }
 
@@ -201,15 +203,20 @@ fn partition_columns(expressions: &[Expression]) -> Result<Vec<String>> {
 
 fn append(session: &Session, rows: &Resolved, table: &SavedTable, mode: SaveMode) -> Result<()> {
     let path = Some(table.location.clone());
-    Handle::current().block_on(tables::write_to(
-        session,
-        rows,
-        &table.format,
-        path,
-        &table.options,
-        &table.partition_by,
-        mode,
-    ))
+    let written = async {
+        tables::write_to(
+            session,
+            rows,
+            &table.format,
+            path,
+            &table.options,
+            &table.partition_by,
+            mode,
+        )
+        .await?;
+        Ok(session.inner.relations.written(&table.name).await?)
+    };
+    Handle::current().block_on(written)
 }
 
 /// `INSERT INTO` and `INSERT OVERWRITE`.

@@ -9,6 +9,7 @@ use arrow::{
     datatypes::{Field, Schema},
 };
 use spark_connect_proto::{Catalog as CatalogRelation, catalog::CatType};
+use tokio::runtime::Handle;
 
 use super::{Session, ddl, environment::DEFAULT_DATABASE, lock, tables::SavedTable};
 use crate::{
@@ -224,6 +225,16 @@ fn saved(session: &Session, table: &str) -> Result<Option<SavedTable>> {
     })
 }
 
+/// `REFRESH TABLE`.
+pub(super) fn refresh(session: &Session, table: &str) -> Result<()> {
+    match saved(session, table)? {
+        Some(table) => {
+            Ok(Handle::current().block_on(session.inner.relations.written(&table.name))?)
+        }
+        None => Ok(()),
+    }
+}
+
 /// `DESCRIBE [EXTENDED] table`.
 pub(super) fn describe_table(
     session: &Session,
@@ -382,10 +393,14 @@ pub(super) fn catalog_relation(
             ddl::tell_no_cache();
             table_of_batches(planner, &Schema::empty(), vec![])
         }
-        CatType::ClearCache(_)
-        | CatType::RefreshTable(_)
-        | CatType::RefreshByPath(_)
-        | CatType::UncacheTable(_) => table_of_batches(planner, &Schema::empty(), vec![]),
+        CatType::RefreshTable(table) => {
+            relation(planner, &table.table_name)?;
+            refresh(session, &table.table_name)?;
+            table_of_batches(planner, &Schema::empty(), vec![])
+        }
+        CatType::ClearCache(_) | CatType::RefreshByPath(_) | CatType::UncacheTable(_) => {
+            table_of_batches(planner, &Schema::empty(), vec![])
+        }
         other => {
             let text = format!("{other:?}");
             let name = text.split(['(', ' ']).next().unwrap_or_default();

@@ -11,6 +11,7 @@
 //! | `ddl` | tables made, filled and dropped by SQL |
 //! | `observed` | metrics that plans observe, as clients are told them |
 //! | `tables` | saved tables and writes to files; `streamed`: streams into them |
+//! | `relations` | which files saved tables have |
 //!
 //! Resolution may read files (schema inference) and is CPU work on deep trees, so it runs on a blocking thread; plans run on
 //! the environment's plan runtime.
@@ -22,6 +23,7 @@ mod execute;
 mod in_order;
 mod listing;
 mod observed;
+mod relations;
 mod settings;
 mod streamed;
 mod tables;
@@ -63,6 +65,7 @@ use crate::{
     sql, streaming, types,
 };
 use catalog::SessionCatalog;
+use relations::Relations;
 
 /// Finds the bytes of a cached local relation by their hash.
 pub type CachedLocal = Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>;
@@ -83,6 +86,7 @@ struct Inner {
     streams: StreamingQueryManager,
     views: Mutex<HashMap<String, Resolved>>,
     cached: Mutex<HashMap<String, Resolved>>,
+    relations: Relations,
     memory_tables: MemoryTables,
     cached_local: Mutex<Option<CachedLocal>>,
     state: SessionState,
@@ -122,6 +126,7 @@ impl Session {
             streams: environment.query_manager(),
             views: Mutex::default(),
             cached: Mutex::default(),
+            relations: Relations::default(),
             memory_tables: MemoryTables::default(),
             cached_local: Mutex::default(),
             state: environment.session_state(),

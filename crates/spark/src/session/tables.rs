@@ -177,6 +177,7 @@ async fn save_table(
 ) -> Result<()> {
     let parts = parse_multipart_identifier(name)?;
     let table = parts.last().cloned().unwrap_or_default();
+    let relations = &session.inner.relations;
     let existing = session.environment().saved_table(&table);
     let (saved, mode) = match (existing, mode) {
         (None, _) if insert => return Err(crate::relation::table_not_found(&parts)),
@@ -201,6 +202,7 @@ async fn save_table(
                 options,
                 partition_by: write.partitioning_columns.clone(),
             };
+            relations.forget(&table);
             (create(session, new)?, mode)
         }
     };
@@ -218,7 +220,8 @@ async fn save_table(
         &saved.partition_by,
         mode,
     )
-    .await
+    .await?;
+    Ok(relations.written(&saved.name).await?)
 }
 
 fn without_path(options: &HashMap<String, String>) -> HashMap<String, String> {
@@ -331,12 +334,8 @@ pub(super) fn input_files(plan: &LogicalPlan) -> datafusion::error::Result<Vec<S
         if let LogicalPlan::TableScan(scan) = plan
             && let Ok(provider) = source_as_provider(&scan.source)
         {
-            let any: &dyn std::any::Any = provider.as_ref();
-            files.extend(
-                any.downcast_ref::<FileTable>()
-                    .map(FileTable::input_files)
-                    .unwrap_or_default(),
-            );
+            let table = FileTable::of(&provider);
+            files.extend(table.map(FileTable::input_files).unwrap_or_default());
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

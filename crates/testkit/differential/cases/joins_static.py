@@ -2,7 +2,7 @@
 
 from pyspark.sql import functions as F
 
-from harness import case
+from harness import answer, case
 
 LEFT = [(1, "a", 10), (2, "b", 20), (2, "b2", 21), (3, None, 30), (None, "n", 40)]
 RIGHT = [(1, "x"), (2, "y"), (2, "y2"), (4, "w"), (None, "m")]
@@ -141,3 +141,130 @@ def stream_with_static_files(spark, env):
     rows = env.rows(spark.table(query.name))
     query.stop()
     return rows
+
+
+def row(spark, k, v):
+    return spark.createDataFrame([(k, v)], "k int, v string").coalesce(1)
+
+
+def saved(spark, env, name):
+    row(spark, 1, "first").write.saveAsTable(name, format="parquet", path=env.path(name))
+    return spark.table(name)
+
+
+def beside_a_stream(spark, env, name, table, how, write):
+    """What three batches of one input bring, with a write into the table it is joined with between them."""
+    query = env.start(env.events("k int", "in_" + name).join(table, "k", how))
+    seen, before = [], []
+    try:
+        for number in range(3):
+            if number:
+                write(number + 1)
+            env.write(f"in_{name}/{number}.json", [{"k": 1}, {"k": 2}, {"k": 3}])
+            query.processAllAvailable()
+            after = env.rows(spark.table(query.name))
+            seen.append(answer.added(before, after))
+            before = after
+    except Exception as e:
+        seen.append("[FAILED_READ_FILE.FILE_NOT_EXIST]" in str(e) or str(e))
+    finally:
+        query.stop()
+    return seen
+
+
+def dropping(spark, told, *tables):
+    """What was told; tables outlive the session."""
+    for name in tables:
+        spark.sql("drop table if exists " + name)
+    return told
+
+
+@case(timeout_seconds=120)
+def a_table_that_is_written_to_while_a_stream_runs(spark, env):
+    """A write shows in the next batch, once: after it the session has another list of the table's files."""
+    def insert(k):
+        spark.sql(f"insert into inserted values ({k}, 'inserted')")
+
+    def into(k):
+        row(spark, k, "written").write.insertInto("written")
+
+    def save(k):
+        row(spark, k, "saved").write.saveAsTable("saved", format="parquet", mode="append")
+
+    writes = [("inserted", "left", insert), ("written", "inner", into), ("saved", "left", save)]
+    told = {name: beside_a_stream(spark, env, name, saved(spark, env, name), how, write) for name, how, write in writes}
+    return dropping(spark, told, *told)
+
+
+@case(timeout_seconds=120)
+def files_that_appear_while_a_stream_runs(spark, env):
+    """They do not show in a list that was made before, unless the table is refreshed."""
+    def append(name, k):
+        row(spark, k, "appended").write.parquet(env.path(name), mode="append")
+
+    def refresh(k):
+        append("refreshed", k)
+        spark.sql("refresh table refreshed")
+
+    row(spark, 1, "first").write.parquet(env.path("files"))
+    files = spark.read.parquet(env.path("files"))
+    told = {
+        "files": beside_a_stream(spark, env, "files", files, "left", lambda k: append("files", k)),
+        "table": beside_a_stream(spark, env, "listed", saved(spark, env, "listed"), "left", lambda k: append("listed", k)),
+        "refreshed": beside_a_stream(spark, env, "refreshed", saved(spark, env, "refreshed"), "inner", refresh),
+        "listed once": spark.table("listed").count(),
+    }
+    spark.catalog.refreshTable("listed")
+    told["listed again"] = spark.table("listed").count()
+    return dropping(spark, told, "listed", "refreshed")
+
+
+@case(timeout_seconds=120)
+def views_of_a_table_that_is_written_to_while_a_stream_runs(spark, env):
+    saved(spark, env, "viewed").createOrReplaceTempView("view_of_it")
+    saved(spark, env, "queried")
+    spark.sql("create or replace temp view query_of_it as select k, upper(v) as v from queried")
+
+    def insert(name):
+        return lambda k: spark.sql(f"insert into {name} values ({k}, 'inserted')")
+
+    views = [("viewed", "view_of_it"), ("queried", "query_of_it")]
+    told = {name: beside_a_stream(spark, env, name, spark.table(view), "left", insert(name)) for name, view in views}
+    return dropping(spark, told, *told)
+
+
+@case(timeout_seconds=120)
+def a_table_that_is_written_over_while_a_stream_runs(spark, env):
+    def over(k):
+        row(spark, k, "saved").write.saveAsTable("over", format="parquet", mode="overwrite", path=env.path("over"))
+
+    def insert_over(k):
+        spark.sql(f"insert overwrite insert_over values ({k}, 'inserted')")
+
+    def files_over(k):
+        row(spark, k, "written").write.parquet(env.path("files_over"), mode="overwrite")
+
+    writes = {"over": over, "insert_over": insert_over, "files_over": files_over}
+    told = {
+        name: beside_a_stream(spark, env, name, saved(spark, env, name), "left", write)
+        for name, write in writes.items()
+    }
+    return dropping(spark, told, *told)
+
+
+@case(timeout_seconds=60)
+def the_output_of_another_query_beside_a_stream(spark, env):
+    facts = env.start(env.events("k int, v string", "facts"), name="facts")
+    query = env.start(env.events("k int").join(spark.table("facts"), "k", "left"))
+    seen = []
+    try:
+        for number in range(2):
+            env.write(f"facts/{number}.json", [{"k": number, "v": f"v{number}"}])
+            facts.processAllAvailable()
+            env.write(f"in/{number}.json", [{"k": 0}, {"k": 1}])
+            query.processAllAvailable()
+            seen.append(env.rows(spark.table(query.name)))
+        return seen
+    finally:
+        query.stop()
+        facts.stop()

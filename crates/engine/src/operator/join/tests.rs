@@ -150,7 +150,7 @@ impl Bench {
         };
         let config = SessionConfig::new().with_extension(Arc::new(context));
         let context = Arc::new(TaskContext::default().with_session_config(config));
-        let plan = self.plan.physical().unwrap();
+        let plan = self.plan.physical().await.unwrap();
         assert!(plan.output_partitioning().partition_count() > 0);
         let output = collect_partitioned(plan, context).await.unwrap();
         self.batch_id += 1;
