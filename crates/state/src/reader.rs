@@ -65,11 +65,25 @@ impl StateReader {
         schema: &StateSchema,
         version: u64,
     ) -> Result<bool> {
+        match self.check(id, schema, version).await {
+            Ok(()) => Ok(true),
+            Err(StateError::KeySchemaMismatch { .. } | StateError::ValueSchemaMismatch { .. }) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Refuses what a store with the columns of `schema` would refuse that goes on from a version.
+    ///
+    /// # Errors
+    /// When the columns have other types, or the files cannot be read.
+    pub async fn check(&self, id: &StateStoreId, schema: &StateSchema, version: u64) -> Result<()> {
         let Some(stored) = self.schema(id, version).await? else {
-            return Ok(true);
+            return Ok(());
         };
         let schema = StorageSchema::try_new(schema)?;
-        Ok(schema.check_stored(id, &stored.key, &stored.value).is_ok())
+        schema.check_stored(id, &stored.key, &stored.value)
     }
 
     /// The columns under which the store's newest file was written, up to `version`; `None` without such a file.

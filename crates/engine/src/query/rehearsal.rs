@@ -2,6 +2,7 @@
 //!
 //! Nothing is written, no source is opened, and no lock is taken: the checkpoint may be of a query that runs.
 use millstream_checkpoint::{CheckpointDir, Faults, NextBatch, OffsetSeq, storage};
+use millstream_state::{StateReader, StateStoreId};
 
 use super::{QuerySettings, QuerySpec, operators::compare, repartition::begun};
 use crate::{
@@ -89,6 +90,22 @@ pub async fn rehearse(spec: &QuerySpec) -> Result<RestartReport, EngineError> {
     Ok(report)
 }
 
+/// Refuses the state that the stores would refuse: an operator that is described by the same words may keep other columns,
+/// a join all those of its sides that are asked for above it.
+async fn check_columns(
+    dir: &CheckpointDir,
+    next: &NextBatch,
+    plan: &StreamingPlan,
+) -> Result<(), EngineError> {
+    let reader = StateReader::new(dir.state());
+    for store in plan.stores().map_err(EngineError::Plan)? {
+        let id = StateStoreId::named(store.operator_id, 0, store.name);
+        let fits = reader.check(&id, &store.schema, next.batch_id());
+        fits.await?;
+    }
+    Ok(())
+}
+
 /// Settings that the checkpoint decides, where the program wants others.
 fn kept_settings(wanted: &QuerySettings, kept: &QuerySettings) -> Vec<String> {
     let mut told = vec![];
@@ -144,6 +161,9 @@ async fn operators(
         Err(error) => return Err(error),
     };
     let changes = comparison.changes();
+    if changes.is_empty() || settings.allow_changed_operators && comparison.may_go_on() {
+        check_columns(dir, next, plan).await?;
+    }
     if changes.is_empty() {
         say.push(match plan.operators.len() {
             0 => "the query keeps no state".to_string(),

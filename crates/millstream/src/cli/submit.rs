@@ -34,7 +34,10 @@ pub fn run(arguments: SubmitArguments) -> Result<u8, CliError> {
         tracing::warn!("--{option} has no effect: {reason}");
     }
     let engine = Engine::start(&arguments.engine, |conf| adjust(conf, &arguments, app))?;
-    let ran = engine.front().block_on(serve_program(&engine, &arguments));
+    let never = std::future::pending();
+    let ran = engine
+        .front()
+        .block_on(serve_program(&engine, &arguments, never));
     engine.abandon();
     ran
 }
@@ -54,9 +57,11 @@ fn adjust(conf: &mut BTreeMap<String, String>, arguments: &SubmitArguments, app:
     }
 }
 
+/// Runs the program until it ends by itself; if there is `enough` of it before, it is killed.
 pub(super) async fn serve_program(
     engine: &Engine,
     arguments: &SubmitArguments,
+    enough: impl Future<Output = ()>,
 ) -> Result<u8, CliError> {
     let mut signals = EndSignals::catch()?;
     let options = ServerOptions {
@@ -73,6 +78,7 @@ pub(super) async fn serve_program(
     let program = Program::start(arguments, &python, &remote, &shim)?;
     let ended = tokio::select! {
         ended = program.wait(&mut signals) => ended?,
+        () = enough => return Ok(0),
         broken = &mut serving => {
             // Dropping the program kills it.
             let reason = match broken {

@@ -127,6 +127,10 @@ pub(super) fn truncate_table(
     if saved.location.contains("://") {
         return Err(SparkError::unsupported("TRUNCATE TABLE in an object store"));
     }
+    let what = || format!("TRUNCATE TABLE {}, at {}", saved.name, saved.location);
+    if !session.environment().permits(&saved.location, what) {
+        return nothing(planner);
+    }
     std::fs::remove_dir_all(&saved.location).map_err(failed)?;
     std::fs::create_dir_all(&saved.location).map_err(failed)?;
     Handle::current().block_on(session.inner.relations.written(&saved.name))?;

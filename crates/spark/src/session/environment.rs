@@ -49,6 +49,8 @@ impl Environment {
                 .trim_start_matches("file://")
                 .trim_start_matches("file:"),
         );
+        let rehearsal = streaming.rehearsal.as_ref();
+        let warehouse = rehearsal.map_or(warehouse, |rehearsal| rehearsal.warehouse());
         Self {
             conf,
             plans,
@@ -79,6 +81,12 @@ impl Environment {
     /// Folder of tables without a location of their own.
     pub fn warehouse(&self) -> &PathBuf {
         &self.warehouse
+    }
+
+    /// Whether something may be done to the files at a path: not in a rehearsal, which is told `what` it was.
+    pub(super) fn permits(&self, path: &str, what: impl FnOnce() -> String) -> bool {
+        let rehearsal = self.streaming.rehearsal.as_ref();
+        rehearsal.is_none_or(|rehearsal| rehearsal.permits(path, what))
     }
 
     pub(super) fn query_manager(&self) -> StreamingQueryManager {

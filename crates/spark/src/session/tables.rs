@@ -136,6 +136,15 @@ pub(super) async fn write_to(
     mode: SaveMode,
 ) -> Result<()> {
     registry::check_format(format)?;
+    let target = path.as_deref().or_else(|| {
+        let mut given = options.iter();
+        given.find_map(|(key, value)| key.eq_ignore_ascii_case("path").then_some(value.as_str()))
+    });
+    let target = target.unwrap_or("nowhere");
+    let what = || format!("a batch of {format}, written to {target}");
+    if !session.environment().permits(target, what) {
+        return Ok(());
+    }
     let rows = execute::run(session, resolved).await?;
     if format.eq_ignore_ascii_case("noop") {
         return drain(rows).await;
@@ -276,7 +285,8 @@ pub(super) fn create(session: &Session, new: NewTable<'_>) -> Result<SavedTable>
             folder.to_string_lossy().into_owned()
         }
     };
-    if !location.contains("://") {
+    let what = || format!("the folder {location} of the table {name}");
+    if !location.contains("://") && session.environment().permits(&location, what) {
         std::fs::create_dir_all(&location).map_err(|error| {
             SparkError::plain(
                 Exception::Spark,

@@ -41,7 +41,7 @@ pub struct StreamingEnvironment {
     pub console: ConsoleOutput,
     /// Folder for checkpoints that nobody asked to keep.
     pub temporary: PathBuf,
-    /// Instead of starting queries, what would happen to a checkpoint is found out.
+    /// Instead of starting queries, what would happen to a checkpoint is found out; nothing that is done has an effect.
     pub rehearsal: Option<Rehearsal>,
 }
 
@@ -101,8 +101,20 @@ pub async fn start(
     let checkpoint =
         checkpoint_location(&format, &options, name.as_deref(), &input.conf, environment)?;
     let settings = settings(&input.conf, input.parallelism)?;
-    check(&input.plan, output_mode, settings.checks)??;
-    refuse_forgotten_output(&format, output_mode, &checkpoint).await?;
+    let checked = async {
+        check(&input.plan, output_mode, settings.checks)??;
+        refuse_forgotten_output(&format, output_mode, &checkpoint).await
+    };
+    if let Err(refusal) = checked.await {
+        return match &environment.rehearsal {
+            Some(rehearsal) => {
+                rehearsal
+                    .instead_of_refusal(name, &checkpoint, refusal)
+                    .await
+            }
+            None => Err(refusal),
+        };
+    }
     let spec = QuerySpec {
         name,
         plan: input.plan,
@@ -121,7 +133,7 @@ pub async fn start(
             .is_none_or(|value| value.trim().eq_ignore_ascii_case("true")),
     };
     if let Some(rehearsal) = &environment.rehearsal {
-        return rehearsal.instead_of_start(spec).await;
+        return rehearsal.instead_of_start(spec, manager).await;
     }
     Ok(manager.start(spec).await?)
 }

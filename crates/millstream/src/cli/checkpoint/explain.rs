@@ -1,7 +1,7 @@
-//! `millstream checkpoint explain`: the program is run up to its queries, which are compared and not started.
+//! `millstream checkpoint explain`: the program is run up to the query of a checkpoint, which is compared and not started.
 //!
-//! The server behind the program refuses every query; one whose checkpoint is the one in question is compared with it
-//! first. So nothing is read from sources or written to sinks by a query; what the program does on its own, it does.
+//! The program ends there. Until then no query of it starts, and no batch that it writes has an effect; [`Rehearsal`] says
+//! what takes their place, and what cannot be prevented.
 use std::fmt::Write;
 
 use clap::Args;
@@ -19,25 +19,34 @@ pub struct ExplainArguments {
     pub program: SubmitArguments,
 }
 
-/// Runs the program and tells what its queries would do to the checkpoint; 0 if they would go on.
+/// Runs the program up to the checkpoint's query and tells what that would meet; 0 if it would go on, 1 if it would be
+/// refused, 2 if there is none.
 pub fn run(arguments: ExplainArguments) -> Result<u8, CliError> {
-    let rehearsal = Rehearsal::of(&arguments.dir)
+    let rehearsal = Rehearsal::of(&arguments.dir, &std::env::temp_dir())
         .map_err(|error| CliError::Usage(format!("{}: {error}", arguments.dir)))?;
     let engine = Engine::rehearsing(&arguments.program.engine, rehearsal.clone())?;
-    let ran = engine
-        .front()
-        .block_on(submit::serve_program(&engine, &arguments.program));
+    let compared = rehearsal.compared();
+    let program = submit::serve_program(&engine, &arguments.program, compared);
+    let ran = engine.front().block_on(program);
     engine.abandon();
-    // A program whose queries are refused fails; that is no news.
+    rehearsal.clean();
+    // How the program ended does not matter: either the answer is there, or it did not come as far as its query.
     ran?;
-    let (text, code) = told(&rehearsal.told(), rehearsal.checkpoint());
+    let (text, code) = told(
+        &rehearsal.told(),
+        &rehearsal.left_out(),
+        rehearsal.checkpoint(),
+    );
     print!("{text}");
     Ok(code)
 }
 
-pub(super) fn told(queries: &[Rehearsed], checkpoint: &str) -> (String, u8) {
+pub(super) fn told(queries: &[Rehearsed], left_out: &[String], checkpoint: &str) -> (String, u8) {
     let mut text = String::new();
     let mut code = 0;
+    for what in left_out {
+        let _ = writeln!(text, "left out: {what}");
+    }
     if queries.is_empty() {
         let _ = writeln!(text, "the program started no query on {checkpoint}");
         return (text, 2);

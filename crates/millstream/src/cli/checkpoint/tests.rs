@@ -240,16 +240,25 @@ fn explain_ends_with_a_code_that_a_script_can_ask() {
             refusal: refusal.map(str::to_string),
         },
     };
-    let (text, code) = explain::told(&[query(None)], "file:///c");
+    let (text, code) = explain::told(&[query(None)], &[], "file:///c");
     assert_eq!(code, 0);
     assert!(
         text.contains("counts, on file:///c\n  the next batch"),
         "{text}"
     );
-    let (text, code) = explain::told(&[query(Some("count(1) became sum(v)"))], "file:///c");
+    let (text, code) = explain::told(&[query(Some("count(1) became sum(v)"))], &[], "file:///c");
     assert_eq!(code, 1);
     assert!(text.contains("it would be refused: count(1)"), "{text}");
-    assert_eq!(explain::told(&[], "file:///c").1, 2);
+    let (text, code) = explain::told(
+        &[],
+        &["a batch of json, written to o".to_string()],
+        "file:///c",
+    );
+    assert_eq!(code, 2);
+    assert!(
+        text.starts_with("left out: a batch of json, written to o\n"),
+        "{text}"
+    );
 }
 
 #[test]
