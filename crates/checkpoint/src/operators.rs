@@ -3,7 +3,7 @@
 //! ```text
 //! state/<id>/_metadata/metadata       v1
 //!                                     {"operatorInfo":{"operatorId":0,"operatorName":"stateStoreSave"},"stateStoreInfo":[…]}
-//! state/<id>/_metadata/description    v3
+//! state/<id>/_metadata/description    v4
 //!                                     {"operator":"stateStoreSave","facts":[{"what":"grouping key","is":"k","type":"Utf8"},…]}
 //! ```
 //!
@@ -28,7 +28,7 @@ const METADATA: File = File {
 };
 const DESCRIPTION: File = File {
     name: "description",
-    version: "v3",
+    version: "v4",
 };
 
 /// A file of an operator.

@@ -262,9 +262,25 @@ pub(crate) fn describe(schema: &Schema) -> String {
     let columns: Vec<_> = schema
         .fields()
         .iter()
-        .map(|f| format!("{} {}", f.name(), type_name(f.data_type())))
+        .map(|f| format!("{} {}", shown(f.name()), type_name(f.data_type())))
         .collect();
     format!("[{}]", columns.join(", "))
+}
+
+/// A column as the user knows it: plans number their columns, `k#12`, and operators theirs, `k#key 0`.
+fn shown(name: &str) -> &str {
+    match name.rsplit_once('#') {
+        Some((shown, number))
+            if !shown.is_empty()
+                && number
+                    .trim_start_matches("key")
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || b" .[]".contains(&byte)) =>
+        {
+            shown
+        }
+        _ => name,
+    }
 }
 
 /// Whether two schemas agree column by column in everything but labels.

@@ -145,9 +145,10 @@ class ChangedOperators(ServerTest):
 
     def test_another_gap_between_sessions_is_refused(self):
         counted = lambda gap: self.side("l").groupBy("lk", session_window("lt", gap)).count()
-        self.is_refused(counted("5 minutes"), counted("6 minutes"), "session end")
+        self.is_refused(counted("5 minutes"), counted("6 minutes"),
+                        "session session_window(lt, 5 minutes) became session_window(lt, 6 minutes). ")
         dynamic = lambda size: expr(f"case when lv = 'a' then '{size} minutes' else '2 minutes' end")
-        self.is_refused(counted(dynamic(5)), counted(dynamic(7)), "session end")
+        self.is_refused(counted(dynamic(5)), counted(dynamic(7)), "session session_window(lt, CASE WHEN")
 
     # ---- duplicates and limits
 

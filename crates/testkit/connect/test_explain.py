@@ -89,7 +89,7 @@ class Explain(unittest.TestCase):
 
     def test_what_a_run_refuses_is_told(self):
         for query, changes, refusal in (("counts", {"aggregate": "sum(v)"}, "became sum(v)"),
-                                        ("joined", {"value": "cast(v as double)"}, "STATE_STORE_VALUE_SCHEMA_NOT_COMPATIBLE")):
+                                        ("joined", {"value": "cast(v as double)"}, "value_schema=[w bigint] and new value_schema=[w double]")):
             with self.subTest(query):
                 explained = self.explained(query, **changes)
                 self.assertEqual(explained.returncode, 1, explained.stdout)

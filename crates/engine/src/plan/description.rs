@@ -15,7 +15,10 @@ use datafusion::{
 };
 use millstream_checkpoint::OperatorFact;
 
-use crate::operator::{self, sliding::SlidingWindowsNode};
+use crate::{
+    operator::{self, sliding::SlidingWindowsNode},
+    time::span,
+};
 
 /// The description of every stateful operator of a rewritten plan, by id.
 pub(super) fn describe(plan: &LogicalPlan) -> Result<Vec<(u32, Vec<OperatorFact>)>> {
@@ -117,15 +120,24 @@ fn window_of(start: &OperatorFact, end: &OperatorFact) -> Option<OperatorFact> {
     let window = of_start.filter(|window| end.is.strip_suffix(".end") == Some(window));
     // Windows that overlap have no column for each bound: both stand for the windows of a time.
     let window = window.or((start.is == end.is).then_some(start.is.as_str()))?;
-    let is_one = window.starts_with(WINDOW) && start.what == end.what;
-    is_one.then(|| OperatorFact {
-        what: start.what.clone(),
+    let what = match (start.what.as_str(), end.what.as_str()) {
+        ("session start", "session end") => "session",
+        (of_start, of_end) if of_start == of_end => of_start,
+        _ => return None,
+    };
+    is_window(window).then(|| OperatorFact {
+        what: what.to_string(),
         is: window.to_string(),
         data_type: format!("start {}, end {}", start.data_type, end.data_type),
     })
 }
 
 const WINDOW: &str = "window(";
+const SESSION: &str = "session_window(";
+
+fn is_window(text: &str) -> bool {
+    text.starts_with(WINDOW) || text.starts_with(SESSION)
+}
 
 /// The expression with its windows as they are written in a program: `window(ts, 10 seconds)`, its bounds behind a dot.
 fn with_windows(expr: &Expr) -> Result<Expr> {
@@ -145,11 +157,17 @@ fn with_windows(expr: &Expr) -> Result<Expr> {
 /// A call that makes a window, a bound of one, or takes a bound from one, as text. Its arguments are written already.
 fn window(call: &ScalarFunction) -> Option<String> {
     let column = |arg: &Expr| match arg {
-        Expr::Column(column) if column.name.starts_with(WINDOW) => Some(column.name.clone()),
+        Expr::Column(column) if is_window(&column.name) => Some(column.name.clone()),
         _ => None,
     };
     let name = call.func.name();
     match (name, call.args.as_slice()) {
+        ("named_struct", [start, Expr::ScalarFunction(end)]) => match end.args.as_slice() {
+            [of, gap] if of == start && end.func.name() == "interval_add" => {
+                Some(format!("{SESSION}{start}, {})", gap_as_written(gap)?))
+            }
+            _ => None,
+        },
         ("named_struct", [start, end]) => {
             let (start, end) = column(start).zip(column(end))?;
             let window = start.strip_suffix(".start")?;
@@ -178,6 +196,22 @@ fn window(call: &ScalarFunction) -> Option<String> {
             })
         }
         _ => None,
+    }
+}
+
+/// The gap of a session: a length of time, or an expression that makes the text of one.
+fn gap_as_written(gap: &Expr) -> Option<String> {
+    match gap {
+        // Days are another thing than hours, and there is one way to write each.
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(gap)), _)
+            if gap.months == 0 && gap.days == 0 =>
+        {
+            Some(span(gap.nanoseconds / 1000))
+        }
+        Expr::ScalarFunction(call) if call.func.name() == "spark_cast" => {
+            call.args.first().and_then(|made| text(made).ok())
+        }
+        other => text(other).ok(),
     }
 }
 

@@ -13,3 +13,4 @@ pub use watermark::{
     BatchWatermarks, EventTimeStats, UnknownWatermarkPolicy, WatermarkPolicy, WatermarkTracker,
 };
 pub use windows::WindowGrid;
+pub(crate) use windows::span;

@@ -50,7 +50,7 @@ impl fmt::Display for WindowGrid {
 }
 
 /// A length of time in the largest unit that it is a multiple of.
-fn span(us: i64) -> String {
+pub(crate) fn span(us: i64) -> String {
     let units = [
         (86_400_000_000, "days"),
         (3_600_000_000, "hours"),
