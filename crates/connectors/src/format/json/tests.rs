@@ -13,7 +13,10 @@ use serde_json::Value;
 use super::*;
 use crate::{
     datetime::Zone,
-    format::spark_type::{schema_from_json, schema_to_json},
+    format::{
+        check_all_names,
+        spark_type::{schema_from_json, schema_to_json},
+    },
 };
 
 fn settings() -> FormatSettings {
@@ -163,7 +166,9 @@ fn check_file(case: &Value, failures: &mut Vec<String>) {
         return; // the analyzer's business; and an impossible pattern is refused, not applied in vain
     }
     let (_guard, file) = file_of(&bytes);
-    let actual = JsonFormat::new(&options(case), &settings)
+    // Names are checked by who opens a table, whatever the format.
+    let actual = check_all_names(schema.fields(), settings.case_sensitive)
+        .and_then(|()| JsonFormat::new(&options(case), &settings))
         .map_err(|e| e.error_class().to_owned())
         .and_then(|format| read(&format, &file, schema, select.as_deref(), 3));
     match actual {
