@@ -1,8 +1,8 @@
 //! Which state store provider a query gets, and how much of the machine it may use.
 //!
 //! Spark's class names choose: the HDFS-backed class keeps state in memory as columns, the RocksDB class keeps it on the
-//! local disk. There is no RocksDB here, so of its options those count that bound memory; the others are said once to
-//! have no effect.
+//! local disk. There is no RocksDB here, so of its options those count that bound memory; the others, and those of Spark's
+//! state stores that tune what is not here, are said once to have no effect.
 use std::{
     collections::BTreeSet,
     path::Path,
@@ -19,6 +19,8 @@ use crate::{
 
 const PROVIDER_CLASS: &str = "spark.sql.streaming.stateStore.providerClass";
 const COMPRESSION: &str = "spark.sql.streaming.stateStore.compression.codec";
+const STATE_STORE: &str = "spark.sql.streaming.stateStore.";
+const SCHEMA_CHECK: &str = "spark.sql.streaming.stateStore.stateSchemaCheck";
 const ROCKSDB: &str = "spark.sql.streaming.stateStore.rocksdb.";
 /// Megabytes of a query's buffers and caches together.
 const MEMORY_MB: &str = "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB";
@@ -31,6 +33,15 @@ const EFFECTIVE: [&str; 4] = [
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled",
     "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows",
 ];
+/// Options of every provider that are read, or recorded in the checkpoint.
+const GENERAL: [&str; 6] = [
+    PROVIDER_CLASS,
+    COMPRESSION,
+    "spark.sql.streaming.stateStore.minDeltasForSnapshot",
+    "spark.sql.streaming.stateStore.numStateStoreInstanceMetricsToReport",
+    "spark.sql.streaming.stateStore.encodingFormat",
+    "spark.sql.streaming.stateStore.rowChecksum.enabled",
+];
 
 /// The provider that the session asks for.
 pub(super) fn provider(conf: &RuntimeConf) -> Result<StateProvider> {
@@ -42,8 +53,8 @@ pub(super) fn provider(conf: &RuntimeConf) -> Result<StateProvider> {
             &[("inputClass", class.trim())],
         )
     })?;
-    if provider == StateProvider::Lsm {
-        warn_of_ineffective(conf);
+    for (key, why) in ineffective(conf, provider) {
+        say_once(&key, why);
     }
     Ok(provider)
 }
@@ -101,18 +112,26 @@ pub(super) fn local_state(conf: &RuntimeConf) -> Result<LocalStateSettings> {
     Ok(settings)
 }
 
-/// Says once a process of each option that it does nothing.
-fn warn_of_ineffective(conf: &RuntimeConf) {
+/// The options of state stores that are set and do nothing, and why.
+fn ineffective(conf: &RuntimeConf, provider: StateProvider) -> Vec<(String, &'static str)> {
     let set = conf.explicit_settings();
-    let ineffective = set
-        .keys()
-        .filter(|key| key.starts_with(ROCKSDB) && !EFFECTIVE.contains(&key.as_str()));
-    for key in ineffective {
-        say_once(
-            key,
-            "the option tunes RocksDB, which is not used here: it has no effect",
-        );
-    }
+    let told = set.iter().filter_map(|(key, value)| {
+        let why = match key.as_str() {
+            SCHEMA_CHECK if value.eq_ignore_ascii_case("true") => return None,
+            SCHEMA_CHECK => "state of other columns cannot be read, so columns are checked all the same",
+            key if EFFECTIVE.contains(&key) || GENERAL.contains(&key) => return None,
+            key if key.starts_with(ROCKSDB) && provider != StateProvider::Lsm => return None,
+            key if key.starts_with(ROCKSDB) => {
+                "the option tunes RocksDB, which is not used here: it has no effect"
+            }
+            key if key.starts_with(STATE_STORE) => {
+                "the option tunes a part of Spark's state stores that these do not have: it has no effect"
+            }
+            _ => return None,
+        };
+        Some((key.clone(), why))
+    });
+    told.collect()
 }
 
 /// Warns of a setting, once a process.
@@ -134,6 +153,34 @@ mod tests {
             conf.set(key, value).unwrap();
         }
         conf
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told() {
+        let conf = conf(&[
+            (PROVIDER_CLASS, "org.example.Any"),
+            (SCHEMA_CHECK, "false"),
+            ("spark.sql.streaming.stateStore.maintenanceInterval", "1s"),
+            ("spark.sql.streaming.stateStore.minDeltasForSnapshot", "5"),
+            (
+                "spark.sql.streaming.stateStore.rocksdb.compactOnCommit",
+                "true",
+            ),
+            (MEMORY_MB, "100"),
+        ]);
+        let told = |provider| {
+            let told = ineffective(&conf, provider).into_iter();
+            let keys = told.map(|(key, _)| key[STATE_STORE.len()..].to_string());
+            keys.collect::<Vec<_>>()
+        };
+        let of_all = ["maintenanceInterval", "stateSchemaCheck"];
+        assert_eq!(told(StateProvider::ColumnarLog), of_all);
+        let of_rocksdb = [
+            "maintenanceInterval",
+            "rocksdb.compactOnCommit",
+            "stateSchemaCheck",
+        ];
+        assert_eq!(told(StateProvider::Lsm), of_rocksdb);
     }
 
     #[test]
