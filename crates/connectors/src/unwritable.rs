@@ -21,7 +21,7 @@ pub(crate) struct UnwritableSink {
 }
 
 impl UnwritableSink {
-    /// Stands for `sink`, whose options are wrong in the way that `error` tells.
+    /// Stands for the sink that reports call `description`, whose options are wrong in the way that `error` tells.
     pub fn new(description: String, counts_rows: bool, error: ConnectorError) -> Self {
         Self {
             description,

@@ -1,3 +1,4 @@
+//! Compacted logs: what every record holds, what readers make of damage and holes, and when superseded records go.
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,4 @@
+//! The folder of a checkpoint: its id, recovery from the files that are there, purging, and going back to an earlier batch.
 use super::*;
 use crate::{FaultAction, FaultPoint, storage::open};
 

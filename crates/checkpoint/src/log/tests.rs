@@ -1,3 +1,4 @@
+//! A log of batches is a map: also for a second writer, after lost answers, and with a crash around any write.
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,4 @@
+//! What the console shows of a batch, and which options it refuses, in Spark's words.
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use millstream_checkpoint::Faults;
 use millstream_engine::plan::OutputMode;

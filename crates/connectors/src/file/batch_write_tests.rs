@@ -1,3 +1,4 @@
+//! Batch writes of files: save modes, overwritten partitions, and what a write that fails leaves.
 use std::{fs, path::PathBuf};
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};

@@ -1,3 +1,4 @@
+//! Which files a source finds below its paths, and that each is handed out once.
 use std::{path::PathBuf, sync::Arc};
 
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};

@@ -1,3 +1,4 @@
+//! How the files of a batch are dealt out to threads.
 use std::path::PathBuf;
 
 use super::*;

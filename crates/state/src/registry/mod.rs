@@ -16,8 +16,7 @@
 //! ran the partition meanwhile. Files decide in all of these, and the loaded store is dropped.
 //!
 //! Nothing here starts work or reads clocks by itself: the engine calls [`StateRegistry::maintain`] when it wants
-//! snapshots written, old files deleted and local trees compacted. Compactions block their thread and therefore run on
-//! the runtime's threads for that, where there is a runtime.
+//! snapshots written, old files deleted and local trees compacted, on a thread that no batch needs.
 use std::{
     collections::HashMap,
     ops::{Deref, DerefMut},

@@ -41,6 +41,8 @@
 mod parse;
 mod play;
 mod rows;
+mod variation;
 
 pub use parse::{Scenario, ScenarioError, Step, StreamSpec};
-pub use play::{Variation, play, variations};
+pub use play::play;
+pub use variation::{Variation, variations};

@@ -1,3 +1,4 @@
+//! Files of a local folder: one writer of a name wins, nothing unfinished shows, and no path leaves the root.
 use std::time::SystemTime;
 
 use super::*;
